@@ -1,0 +1,113 @@
+import * as z from 'zod';
+import { Backtest, Instant, Stage } from './model-spec.ts';
+import { ModelName } from './names.ts';
+import { CurvePoint } from './curve.ts';
+
+/** Steps of trainingPipeline, in order. */
+export const STEPS = [
+  'project',
+  'ingest',
+  'expectations',
+  'rows',
+  'split',
+  'preprocess',
+  'train',
+  'baseline',
+  'evaluate',
+  'gate',
+  'refit',
+  'export',
+  'backtest',
+  'register',
+  'promote',
+] as const;
+export const Step = z.enum(STEPS);
+export type Step = z.infer<typeof Step>;
+
+/** Grows by optional fields only: open workflows replay with what they were started with. */
+export const TrainingPipelineInput = z
+  .strictObject({
+    model: ModelName,
+    overrides: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe('By dotted path into model.yaml: {"training.maxDepth": 8}'),
+    asOf: Instant.optional(),
+    backtest: Backtest.optional(),
+    promote: z.boolean().optional().describe('Start the rollout of the new version, and do not wait for it'),
+  })
+  .meta({ id: 'TrainingPipelineInput' });
+export type TrainingPipelineInput = z.infer<typeof TrainingPipelineInput>;
+
+export const TrainingPipelineResult = z.strictObject({
+  outcome: z.enum(['registered', 'halted']),
+  model: ModelName,
+  run: z.string(),
+  version: z.int().optional(),
+  stage: z.string().optional(),
+  because: z.string(),
+  rollout: z.string().optional().describe('Workflow id of the rollout that was started'),
+});
+export type TrainingPipelineResult = z.infer<typeof TrainingPipelineResult>;
+
+/** Answer of the query `progress`. */
+export const Progress = z.strictObject({
+  model: ModelName,
+  run: z.string(),
+  step: Step,
+  lines: z.array(z.strictObject({ step: Step, text: z.string() })).describe('Each finished step in one line'),
+});
+export type Progress = z.infer<typeof Progress>;
+
+/** What a training activity says with its heartbeats; the control API reads it from the pending activity. */
+export const TrainingHeartbeat = z.strictObject({
+  done: z.int(),
+  of: z.int(),
+  curve: CurvePoint.optional(),
+  checkpoint: z.int().optional(),
+});
+export type TrainingHeartbeat = z.infer<typeof TrainingHeartbeat>;
+
+export const PromotionInput = z
+  .strictObject({
+    model: ModelName,
+    version: z.int().positive(),
+    stages: z.array(Stage).optional().describe("No stages: model.yaml's"),
+    force: z.boolean().optional().describe('Serve without stages although the model has a champion; needs a reason'),
+    reason: z.string().min(1).optional(),
+    by: z.string().optional(),
+  })
+  .meta({ id: 'PromotionInput' });
+export type PromotionInput = z.infer<typeof PromotionInput>;
+
+export const RolloutResult = z.strictObject({
+  outcome: z.enum(['promoted', 'rejected', 'rolled back', 'inconclusive', 'no data', 'overtaken', 'cancelled']),
+  model: ModelName,
+  version: z.int(),
+  revision: z.int().optional(),
+  because: z.string(),
+});
+export type RolloutResult = z.infer<typeof RolloutResult>;
+
+export const RollbackInput = z
+  .strictObject({
+    model: ModelName,
+    to: z.int().positive().optional().describe('Default: the version that served before'),
+    by: z.string().min(1),
+    reason: z.string().min(1),
+  })
+  .meta({ id: 'RollbackInput' });
+export type RollbackInput = z.infer<typeof RollbackInput>;
+
+export const RollbackResult = z.strictObject({ revision: z.int(), model: ModelName, from: z.int(), to: z.int() });
+export type RollbackResult = z.infer<typeof RollbackResult>;
+
+/** Names that people and other programs rely on. */
+export const TASK_QUEUE = 'gauntlet';
+export const TRAINING_TASK_QUEUE = 'gauntlet-training';
+export const SEARCH_ATTRIBUTES = {
+  GauntletModel: 'Keyword',
+  GauntletStage: 'Keyword',
+  GauntletOutcome: 'Keyword',
+  GauntletVersion: 'Int',
+} as const;
