@@ -1,0 +1,29 @@
+import { randomBytes } from 'node:crypto';
+import type { Context } from 'hono';
+
+/** What a client may call its own request. */
+const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** The id of a request: the client's `x-request-id` where it is a valid one, else ours; the same each time it is asked. */
+export function requestId(c: Context): string {
+  const known: unknown = c.get('requestId');
+  if (typeof known === 'string') return known;
+  const given = c.req.header('x-request-id');
+  const id = given !== undefined && CLIENT_ID.test(given) ? given : uuidv7(Date.now());
+  c.set('requestId', id);
+  return id;
+}
+
+/**
+ * A UUID of version 7: 48 bits of milliseconds since 1970, then 74 random bits, so ids sort by the time they were made.
+ *
+ * @see RFC 9562, section 5.7
+ */
+export function uuidv7(nowMs: number): string {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
