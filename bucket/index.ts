@@ -1,0 +1,17 @@
+/**
+ * Everything at rest, under keys that are written once. No decisions here, no SQL, no HTTP of ours.
+ * S3Bucket is not among the exports: `openBucket` loads it, with its SDK, only where it is wanted.
+ */
+export type { Bucket } from './bucket.ts';
+export { holderOf, sameCause } from './cause.ts';
+export { Datasets } from './datasets.ts';
+export { DirectoryBucket } from './directory.ts';
+export { Looks } from './looks.ts';
+export { Objects } from './objects.ts';
+export { openBucket } from './open.ts';
+export { Projects } from './projects.ts';
+export { rollBack } from './roll-back.ts';
+export { Runs } from './runs.ts';
+export { ServingLog, type Appended, type NewRevision, type ServingTable } from './serving-log.ts';
+export { openStores, type Stores } from './stores.ts';
+export { Versions } from './versions.ts';
