@@ -37,3 +37,15 @@ export const ExpectationResult = z.strictObject({
   examples: z.array(z.record(z.string(), z.unknown())).describe('A few failing rows'),
 });
 export type ExpectationResult = z.infer<typeof ExpectationResult>;
+
+/** What one expectation counted in its source, before anybody says whether that is good. */
+export interface ExpectationCounts {
+  source: string;
+  /** Rows of the source. */
+  rows: number;
+  /** Rows that break it; undefined where they could not be counted, and `uncountable` says why. */
+  failed?: number;
+  uncountable?: string;
+  /** A few rows that break it, with some columns that tell which they are. */
+  examples: Record<string, unknown>[];
+}

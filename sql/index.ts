@@ -1,0 +1,8 @@
+/** DuckDB, and the SQL that we write ourselves. It reads the files it is given, and nothing else; what a count means is decided in policies. */
+export { openDatabase, type Database, type DatabaseOptions } from './database.ts';
+export { describeFile, type DescribedFile } from './describe-file.ts';
+export { openSources, checkSourceColumns, type SourceData } from './sources.ts';
+export { measureExpectations } from './measure-expectations.ts';
+export { sealRows, type SealOptions } from './seal-rows.ts';
+export { readRows } from './read-rows.ts';
+export { formatOf, FORMATS, type FileFormat, type SourceFile } from './format.ts';
