@@ -1,0 +1,55 @@
+import { UserError, type Column, type Input, type Issue } from '../schemas/index.ts';
+import { decodeValue, describeInput, isWithinTimes, shown } from './decode-value.ts';
+
+const MAX_EXAMPLES = 5;
+
+/**
+ * Decodes one column of training rows by the rules that requests obey, so that a model never learns from a row that it
+ * would refuse. Dates may be texts or days, timestamps texts or seconds, booleans 0 and 1; a whole number where a text is
+ * wanted is its digits (identifiers are often stored so).
+ *
+ * @param name    of the input, for messages
+ * @param values  as SQL gave them; not changed
+ * @throws {UserError} with the number of rows that break a rule, and a few of them
+ */
+export function decodeColumn(name: string, input: Input, values: Column): Column {
+  const decoded: Column =
+    input.type === 'string' ? new Array<string | null>(values.length) : new Float64Array(values.length);
+  const issues: Issue[] = [];
+  let refused = 0;
+  for (let i = 0; i < values.length; i++) {
+    const result = decodeStored(input, values[i]!);
+    if ('value' in result) decoded[i] = result.value as never;
+    else if (++refused <= MAX_EXAMPLES) issues.push({ at: `row ${i + 1}, ${name}`, ...result });
+  }
+  if (refused === 0) return decoded;
+  const missing = issues.some(({ found }) => found === 'null');
+  const remedy = missing
+    ? `Set nullable: true in inputs.${name}, or have rows.sql leave these rows out or fill them.`
+    : `Widen inputs.${name}, or have rows.sql leave these rows out or mend them.`;
+  throw new UserError(
+    'BadTrainingRows',
+    `${name}: ${refused} of ${values.length} training rows would be refused as requests. ` +
+      `Row ${/\d+/.exec(issues[0]!.at)![0]} has ${issues[0]!.found}; expected ${issues[0]!.expected}. ${remedy}`,
+    issues,
+  );
+}
+
+/** An optional input may be missing here: a request may leave it out. */
+function decodeStored(input: Input, value: number | string | null): ReturnType<typeof decodeValue> {
+  if (value === null || Number.isNaN(value) || value === '')
+    return input.nullable || input.optional
+      ? { value: input.type === 'string' ? null : NaN }
+      : { found: 'null', expected: describeInput(input) };
+  if (typeof value === 'number') {
+    if (input.type === 'boolean' && (value === 0 || value === 1)) return { value };
+    if (input.type === 'string' && Number.isInteger(value)) return decodeValue(input, String(value));
+    if (input.type === 'date' || input.type === 'timestamp') {
+      const whole = input.type === 'timestamp' || Number.isInteger(value);
+      if (whole && isWithinTimes(input, value)) return { value };
+      const unit = input.type === 'date' ? 'days' : 'seconds';
+      return { found: `${shown(value)}, taken as ${unit} since 1970`, expected: describeInput(input) };
+    }
+  }
+  return decodeValue(input, value);
+}

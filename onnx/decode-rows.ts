@@ -1,0 +1,56 @@
+import { didYouMean, type Column, type Columns, type InputSchema, type Issue } from '../schemas/index.ts';
+import { decodeValue, shown } from './decode-value.ts';
+
+/** Enough to mend a request by; a batch of ten thousand bad rows must not make an answer larger than itself. */
+const MAX_ISSUES = 100;
+
+/**
+ * Decodes the rows of a request, all or nothing.
+ *
+ * Every input must be there unless it is `optional`, and may be null only if it is `nullable`. Fields that are neither
+ * inputs nor among `extra` are issues, as are fields that only an object's prototype has.
+ *
+ * @param rows   what came, one object a row
+ * @param extra  names that may be there beside the inputs, such as the entity key; they are left alone
+ * @returns columns for the graph, or at most 100 issues; `at` is `field` for one row, else `rows[3].field`
+ */
+export function decodeRows(
+  inputs: InputSchema,
+  rows: unknown[],
+  o: { extra?: string[] } = {},
+): { ok: true; columns: Columns } | { ok: false; issues: Issue[] } {
+  const fields = Object.entries(inputs);
+  const allowed = new Set([...fields.map(([name]) => name), ...(o.extra ?? [])]);
+  const issues: Issue[] = [];
+  const columns: Record<string, Column> = {};
+  for (const [name, { type }] of fields)
+    columns[name] = type === 'string' ? new Array<string | null>(rows.length) : new Float64Array(rows.length);
+  for (const [i, row] of rows.entries()) {
+    if (issues.length >= MAX_ISSUES) break;
+    const at = (field: string): string => (rows.length === 1 ? field : `rows[${i}].${field}`);
+    if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+      issues.push({ at: rows.length === 1 ? 'row' : `rows[${i}]`, found: shown(row), expected: 'an object of fields' });
+      continue;
+    }
+    for (const field of Object.keys(row))
+      if (!allowed.has(field))
+        issues.push({ at: at(short(field)), found: 'a field that is not known', expected: knownField(field, allowed) });
+    for (const [name, input] of fields) {
+      const value = Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
+      const decoded = decodeValue(input, value);
+      if ('value' in decoded) columns[name]![i] = decoded.value as never;
+      else issues.push({ at: at(name), ...decoded });
+    }
+  }
+  if (issues.length > 0) return { ok: false, issues: issues.slice(0, MAX_ISSUES) };
+  return { ok: true, columns: { rows: rows.length, columns } };
+}
+
+function knownField(field: string, allowed: Set<string>): string {
+  const names = [...allowed];
+  return didYouMean(short(field), names).trim() || `one of ${names.join(', ')}`;
+}
+
+function short(field: string): string {
+  return field.length > 64 ? `${field.slice(0, 64)}…` : field;
+}
