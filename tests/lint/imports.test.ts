@@ -84,12 +84,13 @@ async function lint(folder: string): Promise<Map<string, string[]>> {
   return byFile;
 }
 
+/** oxlint says what it found by its exit code too; only a run that never was is an error here. */
 function oxlint(cwd: string, args: string[]): Promise<{ code: number; stdout: string }> {
   const bin = join(root, 'node_modules', 'oxlint', 'bin', 'oxlint');
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [bin, ...args], { cwd, maxBuffer: 1 << 26 }, (error, stdout) => {
-      if (error && typeof error.code !== 'number') reject(error);
-      else resolve({ code: error ? Number(error.code) : 0, stdout });
+    const child = execFile(process.execPath, [bin, ...args], { cwd, maxBuffer: 1 << 26 }, (_error, stdout, stderr) => {
+      if (child.exitCode === null) reject(new Error(`oxlint did not run: ${stderr}`));
+      else resolve({ code: child.exitCode, stdout });
     });
   });
 }
