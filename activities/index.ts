@@ -1,0 +1,41 @@
+/** One contact with the world each, safe to repeat: read, compute, write. Looks are judged here. No decision rule lives here. */
+import type { Context } from './context.ts';
+import { guarded } from './guard.ts';
+import { createBacktest, createEvaluate, createLookAtGate } from './pipeline/evaluate.ts';
+import { createCheckExpectations } from './pipeline/expectations.ts';
+import { createPlanRun } from './pipeline/plan.ts';
+import { createExportGraph, createRecordRun, createRegister } from './pipeline/register.ts';
+import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
+import { createSplitTrainingRows } from './pipeline/split.ts';
+import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
+import { createFitBaseline, createFitHead, createTrain } from './training/fit.ts';
+
+/** Activities of the pipeline worker: I/O and short computation. */
+export function createPipelineActivities(context: Context) {
+  return guarded({
+    ...createPlanRun(context),
+    ...createIngest(context),
+    ...createCheckExpectations(context),
+    ...createSealTrainingRows(context),
+    ...createSplitTrainingRows(context),
+    ...createFitHead(context),
+    ...createEvaluate(context),
+    ...createLookAtGate(context),
+    ...createExportGraph(context),
+    ...createBacktest(context),
+    ...createRegister(context),
+    ...createRecordRun(context),
+    ...createPlanRollout(context),
+    ...createServe(context),
+    ...createRollBack(context),
+  });
+}
+
+/** Activities of the training worker: long computation in threads. */
+export function createTrainingActivities(context: Context) {
+  return guarded({ ...createTrain(context), ...createFitBaseline(context) });
+}
+
+export type PipelineActivities = ReturnType<typeof createPipelineActivities>;
+export type TrainingActivities = ReturnType<typeof createTrainingActivities>;
+export type { Context } from './context.ts';

@@ -1,0 +1,100 @@
+import { ModelSpec, UserError, didYouMean, graphSpec, type Backtest, type GraphSpec } from '../../schemas/index.ts';
+import type { Context } from '../context.ts';
+import { expectedIn, readObject, writeObject } from './sealed.ts';
+
+/** What a run is pinned to from its first step on: every later step gets this and nothing that can change. */
+export interface PlanRef {
+  model: string;
+  run: string;
+  /** Object with the model's description after overrides. */
+  plan: string;
+  project: { n: number; hash: string };
+  asOf: string;
+  backtest?: Backtest;
+  seed: number;
+  /** Fit the recipe again on all matured rows after the gate passed. */
+  refit: boolean;
+  overrides: Record<string, unknown>;
+}
+
+export interface PlanQuestion {
+  model: string;
+  run: string;
+  now: string;
+  asOf?: string;
+  backtest?: Backtest;
+  overrides?: Record<string, unknown>;
+}
+
+/**
+ * Pins the newest applied project, with the run's overrides.
+ * Safe to repeat: if somebody applies in between, the repeated call may pin the newer project; only one answer counts.
+ */
+export const createPlanRun = ({ stores }: Context) => ({
+  async planRun(question: PlanQuestion): Promise<PlanRef & { line: string }> {
+    const project = await stores.projects.newest(question.model);
+    if (!project) {
+      const known = await stores.projects.models();
+      throw new UserError(
+        'UnknownModel',
+        `There is no model ${question.model}.${didYouMean(question.model, known)} ` +
+          (known.length > 0 ? `Applied models: ${known.join(', ')}.` : 'No model project has been applied yet.') +
+          ' A new model is made known with: npx gauntlet apply <folder>',
+      );
+    }
+    const overrides = question.overrides ?? {};
+    const spec = override(project.spec, overrides);
+    const asOf = new Date(question.asOf ?? spec.split.asOf ?? question.now).toISOString();
+    const backtest = question.backtest ?? spec.backtest;
+    return {
+      model: question.model,
+      run: question.run,
+      plan: await writeObject(stores, spec),
+      project: { n: project.n, hash: project.hash },
+      asOf,
+      ...(backtest && { backtest }),
+      seed: spec.training.seed,
+      refit: spec.split.refit,
+      overrides,
+      line: `project ${project.n} (${project.hash.slice(0, 12)}), as of ${asOf.slice(0, 10)}, ${spec.training.algorithm}`,
+    };
+  },
+});
+
+/** The pinned description. */
+export async function readPlan(context: Context, ref: PlanRef): Promise<{ spec: ModelSpec; graph: GraphSpec }> {
+  const spec = ModelSpec.parse(await readObject(context.stores, ref.plan));
+  return { spec, graph: graphSpec(spec) };
+}
+
+const FIXED = ['apiVersion', 'name', 'sources', 'rows'];
+
+/** Sets dotted paths, such as {"training.maxDepth": 8}, and checks the whole again. */
+function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpec {
+  if (Object.keys(overrides).length === 0) return spec;
+  const changed = structuredClone(spec) as unknown as Record<string, unknown>;
+  for (const [path, value] of Object.entries(overrides)) {
+    const steps = path.split('.');
+    if (FIXED.includes(steps[0]!))
+      throw new UserError(
+        'BadOverride',
+        `overrides: ${path} cannot be overridden for one run: change the model project and apply it again.`,
+      );
+    let place = changed;
+    for (const [i, step] of steps.entries()) {
+      if (step === '__proto__' || typeof place !== 'object' || place === null)
+        throw new UserError(
+          'BadOverride',
+          `overrides: there is no ${path} in the model's description. A path is written like training.maxDepth.`,
+        );
+      if (i === steps.length - 1) place[step] = value;
+      else place = (place[step] ??= {}) as Record<string, unknown>;
+    }
+  }
+  const parsed = ModelSpec.safeParse(changed);
+  if (parsed.success) return parsed.data;
+  throw new UserError(
+    'BadOverride',
+    `overrides: ${parsed.error.issues.map((issue) => expectedIn(issue, changed)).join('; ')}. The overrides were ${JSON.stringify(overrides)}.`,
+  );
+}

@@ -1,0 +1,35 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DefaultLogger, Runtime, type LogLevel } from '@temporalio/worker';
+import { pino, type Logger } from 'pino';
+
+const LEVELS: Record<LogLevel, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
+  TRACE: 'trace',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  ERROR: 'error',
+};
+
+let installed = false;
+
+/**
+ * The process's structured log, Temporal's workers included: a file under the home, so that the screen stays readable,
+ * or stdout where GAUNTLET_LOG=stdout (containers).
+ */
+export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Logger {
+  const toStdout = env['GAUNTLET_LOG'] === 'stdout';
+  const folder = join(home, 'logs');
+  if (!toStdout) mkdirSync(folder, { recursive: true });
+  const log = pino(
+    { level: env['GAUNTLET_LOG_LEVEL'] ?? 'info', base: { pid: process.pid } },
+    pino.destination({ dest: toStdout ? 1 : join(folder, 'gauntlet.log'), sync: true }),
+  );
+  if (!installed) {
+    installed = true; // Temporal allows it once in a process
+    const logger = new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
+    // The process's own signal handler stops workers in order; the runtime's would end them behind its back.
+    Runtime.install({ logger, shutdownSignals: [] });
+  }
+  return log;
+}

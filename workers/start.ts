@@ -1,0 +1,160 @@
+import { mkdir } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { resolve } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import type { Client } from '@temporalio/client';
+import { removeApiAddress, writeApiAddress } from '../api/address.ts';
+import { controlOpenApi, createControl } from '../api/control.ts';
+import { createServing, type ServingApp } from '../api/serving.ts';
+import { openStores, type Stores } from '../bucket/index.ts';
+import { UserError } from '../schemas/index.ts';
+import { readBuild } from './build.ts';
+import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
+import { openLog } from './log.ts';
+import { connect, connectWorker, ensureSearchAttributes, findTemporal } from './temporal/index.ts';
+
+export interface StartOptions {
+  home: string;
+  bucket: string;
+  /** Taken: an error. Absent: 3000, or the next free one. */
+  port?: number;
+  /** Address that the API listens on. There are no API keys yet, so by default nobody else's machine is let in. */
+  host?: string;
+  defaultModel?: string;
+  say(line: string): void;
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface Running {
+  url: string;
+  /** Temporal's web UI, where we know it. */
+  uiUrl?: string;
+  namespace: string;
+  client: Client;
+  stores: Stores;
+  serving: ServingApp;
+  /** Rejects when a worker dies of itself. */
+  failed: Promise<never>;
+  /** Finishes what was accepted, and leaves nothing running. */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_PORT = 3000;
+
+/** Everything in one process: Temporal (found or brought up), pipeline worker, training worker and API. */
+export async function start(options: StartOptions): Promise<Running> {
+  const { say, env = process.env } = options;
+  const home = resolve(options.home);
+  await mkdir(home, { recursive: true });
+  const undo: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const log = openLog(home, env);
+    const stores = await openStores({ bucket: options.bucket, home });
+    say(`Bucket: ${options.bucket}`);
+    // Before anything is brought up: a port that is taken is the commonest reason not to start.
+    const server = createServer();
+    const host = options.host ?? '127.0.0.1';
+    const port = await listen(server, host, options.port, say);
+    undo.push(() => close(server));
+
+    const temporal = await findTemporal({ home, say, env });
+    undo.push(() => temporal.stop());
+    const connected = await connect(temporal, env);
+    undo.push(() => connected.close());
+    await ensureSearchAttributes(connected.connection, connected.namespace);
+
+    const context = { stores, home, build: await readBuild() };
+    const connection = await connectWorker(temporal, env);
+    undo.push(() => connection.close());
+    const { namespace } = connected;
+    const bundle = await bundleWorkflows();
+    const workers = await Promise.all([
+      createPipelineWorker({ connection, namespace, context, bundle }),
+      createTrainingWorker({ connection, namespace, context }),
+    ]);
+    const runs = workers.map((worker) => worker.run());
+    undo.push(async () => {
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+      await Promise.allSettled(runs);
+    });
+    const failed = new Promise<never>((_, reject) => runs.forEach((run) => void run.catch(reject)));
+    failed.catch(() => {}); // whoever waits for it is told; nobody has to
+    say('Workers: pipeline and training, in this process');
+
+    const control = createControl({ stores, temporal: async () => connected.client, uiUrl: temporal.uiUrl, log });
+    const serving = createServing({
+      stores,
+      defaultModel: options.defaultModel,
+      log,
+      extraPaths: () => controlOpenApi(control),
+    });
+    const dispatch = (request: Request): Response | Promise<Response> => {
+      const { pathname } = new URL(request.url);
+      if (pathname === '/') return Response.redirect(new URL('/docs', request.url), 302);
+      return (isServing(pathname) ? serving.app : control).fetch(request);
+    };
+    const listener = getRequestListener(dispatch);
+    server.on('request', (request, response) => void listener(request, response));
+    await serving.start();
+    undo.push(() => serving.stop());
+    const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+    writeApiAddress(home, port);
+    undo.push(async () => removeApiAddress(home));
+    say(`API: ${url}`);
+    return { url, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+const SERVING = /^\/(predict|health|ready|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/predict$/;
+
+function isServing(path: string): boolean {
+  return SERVING.test(path);
+}
+
+async function listen(
+  server: Server,
+  host: string,
+  wanted: number | undefined,
+  say: (line: string) => void,
+): Promise<number> {
+  for (let port = wanted ?? DEFAULT_PORT; ; port++) {
+    const taken = await new Promise<boolean>((done, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE') done(true);
+        else
+          reject(
+            new UserError(
+              'CannotListen',
+              `The API cannot listen on ${host}:${port} (${error.code}). Choose another port with PORT.`,
+            ),
+          );
+      });
+      server.listen(port, host, () => {
+        server.removeAllListeners('error');
+        done(false);
+      });
+    });
+    if (!taken) return (server.address() as { port: number }).port;
+    server.removeAllListeners('error');
+    if (wanted !== undefined)
+      throw new UserError(
+        'PortTaken',
+        `Port ${port} is taken by another program. Stop it, or choose another port with PORT (without PORT, a free one is found).`,
+      );
+    say(`API: port ${port} is taken, trying ${port + 1}`);
+  }
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise((done) => server.close(done));
+  server.closeIdleConnections();
+  const hurry = setTimeout(() => server.closeAllConnections(), 5_000);
+  await closed;
+  clearTimeout(hurry);
+}
