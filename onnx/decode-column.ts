@@ -14,7 +14,7 @@ const MAX_EXAMPLES = 5;
  */
 export function decodeColumn(name: string, input: Input, values: Column): Column {
   const decoded: Column =
-    input.type === 'string' ? new Array<string | null>(values.length) : new Float64Array(values.length);
+    input.type === 'string' ? Array.from<string | null>({ length: values.length }) : new Float64Array(values.length);
   const issues: Issue[] = [];
   let refused = 0;
   for (let i = 0; i < values.length; i++) {

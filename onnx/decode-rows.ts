@@ -24,7 +24,8 @@ export function decodeRows(
   const issues: Issue[] = [];
   const columns: Record<string, Column> = {};
   for (const [name, { type }] of fields)
-    columns[name] = type === 'string' ? new Array<string | null>(rows.length) : new Float64Array(rows.length);
+    columns[name] =
+      type === 'string' ? Array.from<string | null>({ length: rows.length }) : new Float64Array(rows.length);
   for (const [i, row] of rows.entries()) {
     if (issues.length >= MAX_ISSUES) break;
     const at = (field: string): string => (rows.length === 1 ? field : `rows[${i}].${field}`);

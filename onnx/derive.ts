@@ -20,7 +20,7 @@ export async function derive(
   const columns: Record<string, Column> = {};
   for (const { name, expression } of graphColumns(graph).derived)
     columns[name] =
-      expression.type === 'string' ? new Array<string | null>(inputs.rows) : new Float64Array(inputs.rows);
+      expression.type === 'string' ? Array.from<string | null>({ length: inputs.rows }) : new Float64Array(inputs.rows);
   const maturesAt = new Float64Array(inputs.rows);
   await runInBatches(buildDerivations(graph), inputs, predictedAt, (outputs, from) => {
     for (const [name, column] of Object.entries(columns)) {

@@ -33,7 +33,9 @@ export function checkGraphSpec(graph: GraphSpec): Issue[] {
       check();
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
-      if (!seen.has(error)) issues.push({ at, found: error.found, expected: error.expected });
+      const origin = checker.originOf(error);
+      const place = origin === undefined ? at : `derived.${origin}`;
+      if (!seen.has(error)) issues.push({ at: place, found: error.found, expected: error.expected });
       seen.add(error);
     }
   };

@@ -63,13 +63,13 @@ const WARM_UP_RUNS = 20;
 
 function rowOutputs(scores: Float32Array, maturesAt: Float64Array, rows: number): (Output | { failed: string })[] {
   const width = scores.length / rows;
-  const outputs = new Array<Output | { failed: string }>(rows);
+  const outputs: (Output | { failed: string })[] = [];
   for (let r = 0; r < rows; r++) {
     const own = Array.from(scores.subarray(r * width, (r + 1) * width));
     const matures = maturesAt[r]!;
-    if (!own.every(Number.isFinite)) outputs[r] = { failed: `the score is ${own.join(', ')}, not a finite number` };
-    else if (!Number.isFinite(matures)) outputs[r] = { failed: 'maturesAt is missing: what it is made of is missing' };
-    else outputs[r] = { scores: own, maturesAt: matures };
+    if (!own.every(Number.isFinite)) outputs.push({ failed: `the score is ${own.join(', ')}, not a finite number` });
+    else if (!Number.isFinite(matures)) outputs.push({ failed: 'maturesAt is missing: what it is made of is missing' });
+    else outputs.push({ scores: own, maturesAt: matures });
   }
   return outputs;
 }

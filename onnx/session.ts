@@ -56,7 +56,7 @@ function tensor(column: Column, from: number, to: number): Tensor {
   const dims = [to - from, 1];
   if (column instanceof Float64Array)
     return new Tensor('float64', to - from === column.length ? column : column.subarray(from, to), dims);
-  const texts = new Array<string>(to - from);
-  for (let i = from; i < to; i++) texts[i - from] = column[i] ?? '';
+  const texts: string[] = [];
+  for (let i = from; i < to; i++) texts.push(column[i] ?? '');
   return new Tensor('string', texts, dims);
 }

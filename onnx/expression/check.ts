@@ -34,6 +34,7 @@ export class Checker {
   private readonly scope: Scope;
   private readonly known = new Map<string, { core: Core } | { error: unknown }>();
   private readonly open: string[] = [];
+  private readonly origins = new Map<unknown, string>();
 
   constructor(scope: Scope) {
     this.scope = scope;
@@ -52,12 +53,18 @@ export class Checker {
         known = { core: this.text(this.scope.derived[name]!) };
       } catch (error) {
         known = { error };
+        if (!this.origins.has(error)) this.origins.set(error, name);
       }
       this.open.pop();
       this.known.set(name, known);
     }
     if ('error' in known) throw known.error;
     return known.core;
+  }
+
+  /** The derived column in whose text a mistake is; undefined if it is in none. */
+  originOf(error: unknown): string | undefined {
+    return this.origins.get(error);
   }
 
   private named(text: string, node: Expression & { kind: 'name' }): Core {
@@ -179,25 +186,14 @@ export class Checking {
 
   private binary(node: Expression & { kind: 'binary' }): Core {
     const { operator } = node;
-    switch (operator) {
-      case 'and':
-      case 'or': {
-        const expected = `true or false on both sides of ${operator}`;
-        return core(operator, 'boolean', [
-          this.of(node.left, ['boolean'], expected),
-          this.of(node.right, ['boolean'], expected),
-        ]);
-      }
-      case '+':
-      case '-':
-        return this.sum(node, operator);
-      case '*':
-      case '/':
-      case '%':
-        return this.product(node, operator);
-      default:
-        return this.comparison(node, operator);
+    if (operator === 'and' || operator === 'or') {
+      const expected = `true or false on both sides of ${operator}`;
+      const left = this.of(node.left, ['boolean'], expected);
+      return core(operator, 'boolean', [left, this.of(node.right, ['boolean'], expected)]);
     }
+    if (operator === '+' || operator === '-') return this.sum(node, operator);
+    if (operator === '*' || operator === '/' || operator === '%') return this.product(node, operator);
+    return this.comparison(node, operator);
   }
 
   private sum(node: Expression & { kind: 'binary' }, operator: '+' | '-'): Core {

@@ -57,31 +57,19 @@ export class Compiler {
   }
 
   private makeTruth(op: CoreOp, args: Core[]): string {
-    switch (op) {
-      case 'not':
-        return this.node('Not', [this.truth(args[0]!)]);
-      case 'and':
-      case 'or':
-        return this.node(
-          op === 'and' ? 'And' : 'Or',
-          args.map((arg) => this.truth(arg)),
-        );
-      case 'isMissing':
-        return args[0]!.type === 'string' ? this.emptyText(args[0]!) : this.node('IsNaN', [this.number(args[0]!)]);
-      case 'textEqual':
-      case 'textNotEqual':
-        return this.compareTexts(op, args);
-      case 'notEqual': {
-        // Not Not(Equal): that would be true of a missing value.
-        const sides = args.map((arg) => this.number(arg));
-        return this.node('Or', [this.node('Less', sides), this.node('Greater', sides)]);
-      }
-      default:
-        return this.node(
-          COMPARISONS[op]!,
-          args.map((arg) => this.number(arg)),
-        );
+    const [first] = args as [Core];
+    if (op === 'not') return this.node('Not', [this.truth(first)]);
+    if (op === 'and' || op === 'or') {
+      const sides = args.map((arg) => this.truth(arg));
+      return this.node(op === 'and' ? 'And' : 'Or', sides);
     }
+    if (op === 'textEqual' || op === 'textNotEqual') return this.compareTexts(op, args);
+    if (op === 'isMissing')
+      return first.type === 'string' ? this.emptyText(first) : this.node('IsNaN', [this.number(first)]);
+    const sides = args.map((arg) => this.number(arg));
+    if (op !== 'notEqual') return this.node(COMPARISONS[op]!, sides);
+    // Not Not(Equal): that would be true of a missing value.
+    return this.node('Or', [this.node('Less', sides), this.node('Greater', sides)]);
   }
 
   private compareTexts(op: 'textEqual' | 'textNotEqual', args: Core[]): string {
@@ -110,33 +98,33 @@ export class Compiler {
     if (op === 'if') return this.node('Where', [this.truth(args[0]!), this.number(args[1]!), this.number(args[2]!)]);
     const values = args.map((arg) => this.number(arg));
     const [x, y] = values as [string, string];
-    switch (op) {
-      case 'coalesce':
-        return values.reduceRight((rest, value) => this.node('Where', [this.node('IsNaN', [value]), rest, value]));
-      case 'modulo': {
-        // The remainder has the sign of the divisor, so that (x % 7) is 0 to 6 for negative x too.
-        const remainder = this.fmod(x, y);
-        const wrong = this.node('Less', [this.node('Mul', [remainder, y]), this.constant(0)]);
-        return this.node('Where', [wrong, this.node('Add', [remainder, y]), remainder]);
-      }
-      case 'finite': // x + 0 x: NaN if x is infinite, else x
-        return this.node('Add', [x, this.node('Mul', [x, this.constant(0)])]);
-      case 'year':
-        return this.civil(x).year();
-      case 'month':
-        return this.civil(x).month();
-      case 'day':
-        return this.civil(x).day();
-      case 'dayofyear':
-        return this.dayOfYear(x);
-      case 'weekday': // 1970-01-01 was a Thursday
-        return this.plus(this.fmod(this.plus(x, 3 + 7 * FAR_PAST), this.constant(7)), 1);
-      case 'hour':
-        return this.floorDivide(this.fmod(this.plus(x, 86_400 * 7 * FAR_PAST), this.constant(86_400)), 3600);
-      default:
-        return this.node(ARITHMETIC[op]!, values);
-    }
+    const make = this.composite[op];
+    return make ? make(x, y, values) : this.node(ARITHMETIC[op]!, values);
   }
+
+  /** What takes several nodes. */
+  private readonly composite: Partial<Record<CoreOp, (x: string, y: string, all: string[]) => string>> = {
+    coalesce: (_x, _y, all) =>
+      all.reduceRight((rest, value) => this.node('Where', [this.node('IsNaN', [value]), rest, value])),
+    // The remainder has the sign of the divisor, so that (x % 7) is 0 to 6 for negative x too.
+    modulo: (x, y) => {
+      const remainder = this.fmod(x, y);
+      const wrong = this.node('Less', [this.node('Mul', [remainder, y]), this.constant(0)]);
+      return this.node('Where', [wrong, this.node('Add', [remainder, y]), remainder]);
+    },
+    // x + 0 x: NaN if x is infinite, else x
+    finite: (x) => this.node('Add', [x, this.node('Mul', [x, this.constant(0)])]),
+    year: (x) => this.civil(x).year(),
+    month: (x) => this.civil(x).month(),
+    day: (x) => this.civil(x).day(),
+    dayofyear: (x) => this.dayOfYear(x),
+    // 1970-01-01 was a Thursday
+    weekday: (x) => this.plus(this.fmod(this.plus(x, 3 + 7 * FAR_PAST), this.constant(7)), 1),
+    hour: (x) => {
+      const ofDay = this.fmod(this.plus(x, 86_400 * 7 * FAR_PAST), this.constant(86_400));
+      return this.floorDivide(ofDay, 3600);
+    },
+  };
 
   /**
    * Days since 1970 to year, month and day: Howard Hinnant's civil_from_days, in floors and remainders of whole doubles,
