@@ -6,7 +6,7 @@ import { UserError, type Column, type Columns } from '../schemas/index.ts';
 import { asDouble, columnKind, type ColumnKind } from './column-kind.ts';
 import { explained, outOfRoom } from './explain.ts';
 import { literal } from './quote.ts';
-import { copyDoubles, TextReader } from './vectors.ts';
+import { doublesOf, TextReader } from './vectors.ts';
 
 export interface DatabaseOptions {
   /** Default: at most four. */
@@ -125,34 +125,29 @@ export class Database {
         });
     const aliases = described.map((_, i) => `c${i}`);
     const selected = described.map(({ kind }, i) => asDouble(kind, aliases[i]!) ?? `${aliases[i]}::VARCHAR`);
-    const result = await this.#room(() =>
-      this.connection.run(`SELECT ${selected.join(', ')} FROM (\n${sql}\n) AS t(${aliases.join(', ')})`),
-    );
-    const chunks = await result.fetchAllChunks();
-    const rows = chunks.reduce((sum, chunk) => sum + chunk.rowCount, 0);
+    const texts = described.map(({ kind }) => (kind === 'text' || kind === 'null' ? new TextReader() : undefined));
+    const textColumns: (string | null)[][] = described.map(() => []);
+    const doubles: Float64Array[][] = described.map(() => []);
+    let rows = 0;
+    await this.#room(async () => {
+      const result = await this.connection.stream(
+        `SELECT ${selected.join(', ')} FROM (\n${sql}\n) AS t(${aliases.join(', ')})`,
+      );
+      for (let chunk; (chunk = await result.fetchChunk()) && chunk.rowCount > 0; rows += chunk.rowCount)
+        for (const [i, reader] of texts.entries())
+          if (reader) reader.append(chunk, i, textColumns[i]!);
+          else doubles[i]!.push(doublesOf(chunk, i).slice());
+    });
     const columns: Record<string, Column> = {};
     described.forEach(({ name, kind }, i) => {
-      if (kind === 'text' || kind === 'null') {
-        const reader = new TextReader();
-        const texts: (string | null)[] = [];
-        for (const chunk of chunks) reader.append(chunk, i, texts);
-        columns[name] = texts;
-        return;
-      }
-      const doubles = new Float64Array(rows);
-      let offset = 0;
-      for (const chunk of chunks) {
-        copyDoubles(chunk, i, doubles, offset);
-        offset += chunk.rowCount;
-      }
-      if ((kind === 'date' || kind === 'timestamp') && doubles.includes(Infinity))
+      columns[name] = texts[i] ? textColumns[i]! : joined(doubles[i]!, rows);
+      if ((kind === 'date' || kind === 'timestamp') && (columns[name] as Float64Array).includes(Infinity))
         throw explained('InfiniteDate', {
           what: `Column ${name} holds an infinite date.`,
           found: 'infinity',
           expected: 'calendar dates and times, or NULL where it is not known',
           next: `in SQL, make it NULL: CASE WHEN isfinite(${name}) THEN ${name} END`,
         });
-      columns[name] = doubles;
     });
     return { rows, names: described.map(({ name }) => name), types: described.map(({ type }) => type), columns };
   }
@@ -187,6 +182,16 @@ export class Database {
       throw (error instanceof UserError ? undefined : outOfRoom(error)) ?? error;
     }
   }
+}
+
+function joined(pieces: readonly Float64Array[], length: number): Float64Array {
+  const whole = new Float64Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 /** One value as JSON has it. */

@@ -13,45 +13,64 @@ interface RawVector {
   getItem(i: number): string | null;
 }
 
-/** Copies a DOUBLE column of a chunk to `into`, from `offset` on. The column must hold no NULL. */
-export function copyDoubles(chunk: DuckDBDataChunk, column: number, into: Float64Array, offset: number): void {
-  into.set((chunk.getColumnVector(column) as unknown as RawVector).items!, offset);
+/** A DOUBLE column of a chunk that holds no NULL; valid as long as the chunk is. */
+export function doublesOf(chunk: DuckDBDataChunk, column: number): Float64Array {
+  return (chunk.getColumnVector(column) as unknown as RawVector).items!;
 }
 
 /**
- * Reads VARCHAR columns. Columns of a table repeat few texts, and short ones (12 bytes at most) lie whole in the
- * vector, so a small cache by those bytes saves nearly all decoding, and equal texts share one string.
+ * Reads VARCHAR columns. Columns of a table repeat few texts, so a small cache saves nearly all decoding, and equal
+ * texts share one string.
+ *
+ * A text is 16 bytes: its length, then all of it (12 bytes at most), or 4 bytes and the address of the rest. Short ones
+ * are cached by their bytes; long ones by their address, which means the same text only within a chunk.
  */
 export class TextReader {
-  readonly #bytes = new Int32Array(CACHE_SLOTS * 4);
-  readonly #texts = new Array<string | undefined>(CACHE_SLOTS);
+  readonly #keys = new Int32Array(CACHE_SLOTS * 4);
+  readonly #chunks = new Int32Array(CACHE_SLOTS);
+  readonly #texts = new Array<string>(CACHE_SLOTS);
+  #chunk = 0;
 
   append(chunk: DuckDBDataChunk, column: number, into: (string | null)[]): void {
+    this.#chunk++;
     const vector = chunk.getColumnVector(column) as unknown as RawVector;
-    const view = vector.dataView!;
-    const words = new Int32Array(view.buffer, view.byteOffset, chunk.rowCount * 4);
+    const { buffer, byteOffset } = vector.dataView!;
+    const words = new Int32Array(buffer, byteOffset, chunk.rowCount * 4);
+    const bytes = Buffer.from(buffer, byteOffset, chunk.rowCount * 16);
     const bits = vector.validity.data;
     const valid = bits && new Uint32Array(bits.buffer, bits.byteOffset, bits.length * 2);
+    const [keys, chunks, texts] = [this.#keys, this.#chunks, this.#texts];
     for (let row = 0; row < chunk.rowCount; row++) {
-      if (valid && ((valid[row >>> 5]! >>> (row & 31)) & 1) === 0) into.push(null);
-      else if (words[row * 4]! <= 12) into.push(this.#short(vector, words, row));
-      else into.push(vector.getItem(row));
+      if (valid && ((valid[row >>> 5]! >>> (row & 31)) & 1) === 0) {
+        into.push(null);
+        continue;
+      }
+      const at = row * 4;
+      const [length, a, b, c] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
+      let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b) ^ Math.imul(c, 0xc2b2ae35) ^ length;
+      hash = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1);
+      const key = hash * 4;
+      const isShort = length <= 12;
+      if (
+        keys[key] === length &&
+        keys[key + 1] === a &&
+        keys[key + 2] === b &&
+        keys[key + 3] === c &&
+        (isShort ? chunks[hash]! > 0 : chunks[hash] === this.#chunk)
+      ) {
+        into.push(texts[hash]!);
+        continue;
+      }
+      const isAscii = ((a | b | c) & 0x80808080) === 0;
+      const text = isShort && isAscii ? bytes.toString('latin1', at * 4 + 4, at * 4 + 4 + length) : vector.getItem(row)!;
+      keys[key] = length;
+      keys[key + 1] = a;
+      keys[key + 2] = b;
+      keys[key + 3] = c;
+      chunks[hash] = this.#chunk;
+      texts[hash] = text;
+      into.push(text);
     }
-  }
-
-  #short(vector: RawVector, words: Int32Array, row: number): string {
-    const [length, a, b, c] = [words[row * 4]!, words[row * 4 + 1]!, words[row * 4 + 2]!, words[row * 4 + 3]!];
-    let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b) ^ Math.imul(c, 0xc2b2ae35) ^ length;
-    hash = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1);
-    const at = hash * 4;
-    const kept = this.#texts[hash];
-    const same =
-      this.#bytes[at] === length && this.#bytes[at + 1] === a && this.#bytes[at + 2] === b && this.#bytes[at + 3] === c;
-    if (kept !== undefined && same) return kept;
-    const text = vector.getItem(row)!;
-    this.#bytes.set([length, a, b, c], at);
-    this.#texts[hash] = text;
-    return text;
   }
 }
 
