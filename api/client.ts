@@ -1,0 +1,163 @@
+import { openAsBlob } from 'node:fs';
+import { basename } from 'node:path';
+import type { RouteConfig, z } from '@hono/zod-openapi';
+import { Problem, UserError } from '../schemas/index.ts';
+import * as routes from './control/routes.ts';
+
+/** Nobody answers at the address: what the command line turns into exit code 3. */
+export class ApiUnreachable extends UserError {
+  constructor(url: string, because: string) {
+    super(
+      'api-unreachable',
+      `The Gauntlet API does not answer at ${url} (${because}). Start it with: npx gauntlet up - or name another with --api or GAUNTLET_API.`,
+    );
+  }
+}
+
+/** An answer that was not a success, with the problem that the API gave. */
+export class ApiProblem extends UserError {
+  readonly status: number;
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    const text = problem.detail ?? problem.title;
+    super(problem.type, problem.next ? `${text} ${problem.next}` : text, problem.issues);
+    this.status = problem.status;
+    this.problem = problem;
+  }
+}
+
+type JsonOf<T> = T extends { content: { 'application/json': { schema: infer S } } }
+  ? S extends z.ZodType
+    ? z.output<S>
+    : never
+  : never;
+/** What a route answers when it succeeds. */
+export type AnswerOf<R extends RouteConfig> = JsonOf<R['responses'][Extract<keyof R['responses'], 200 | 201 | 202>]>;
+type PartOf<R extends RouteConfig, K extends 'params' | 'query'> = R extends { request: { [P in K]: infer S } }
+  ? S extends z.ZodType
+    ? z.input<S>
+    : never
+  : undefined;
+type BodyOf<R extends RouteConfig> = R extends {
+  request: { body: { content: { 'application/json': { schema: infer S } } } };
+}
+  ? S extends z.ZodType
+    ? z.input<S>
+    : never
+  : undefined;
+
+interface Sent<R extends RouteConfig> {
+  params?: PartOf<R, 'params'>;
+  query?: PartOf<R, 'query'>;
+  json?: BodyOf<R>;
+  form?: FormData;
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+/**
+ * The one client of Gauntlet's API, typed by the route values themselves.
+ *
+ * @throws {ApiUnreachable} when nobody answers
+ * @throws {ApiProblem} when the API refuses: its text is the problem's, with the fields that were wrong
+ */
+export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
+  const base = url.replace(/\/+$/, '');
+  const send = o.fetch ?? fetch;
+
+  async function request<T>(method: string, path: string, body?: { json?: unknown; form?: FormData }): Promise<T> {
+    let answer: Response;
+    try {
+      answer = await send(base + path, {
+        method: method.toUpperCase(),
+        ...(body?.form ? { body: body.form } : {}),
+        ...(body?.json === undefined
+          ? {}
+          : { body: JSON.stringify(body.json), headers: { 'content-type': 'application/json' } }),
+      });
+    } catch (error) {
+      throw new ApiUnreachable(base, reasonOf(error));
+    }
+    const text = await answer.text();
+    const value = parseJson(text);
+    if (answer.ok && value !== undefined) return value as T;
+    const problem = Problem.safeParse(value);
+    if (problem.success && !answer.ok) throw new ApiProblem(problem.data);
+    throw new UserError(
+      'not-gauntlet',
+      `${method.toUpperCase()} ${base}${path} answered ${answer.status} with something that is not Gauntlet's JSON: ${shorten(text)}. Is another program listening there? Name the API with --api or GAUNTLET_API.`,
+    );
+  }
+
+  const call = <R extends RouteConfig>(route: R, sent: Sent<R> = {}): Promise<AnswerOf<R>> => {
+    const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
+      encodeURIComponent(String((sent.params as Record<string, unknown> | undefined)?.[name])),
+    );
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(sent.query ?? {}))
+      if (value !== undefined) query.set(name, String(value));
+    const search = query.size > 0 ? `?${query.toString()}` : '';
+    return request(route.method, path + search, { json: sent.json, form: sent.form });
+  };
+
+  return {
+    url: base,
+    status: () => call(routes.getStatus),
+    models: () => call(routes.listModels),
+    model: (model: string) => call(routes.getModel, { params: { model } }),
+    versions: (model: string) => call(routes.listVersions, { params: { model } }),
+    version: (model: string, n: number) => call(routes.getVersion, { params: { model, n } }),
+    train: (model: string, body: BodyOf<typeof routes.startTraining>, workflowId?: string) =>
+      call(routes.startTraining, { params: { model }, query: { workflowId }, json: body }),
+    training: (workflowId: string) => call(routes.getTraining, { params: { workflowId } }),
+    runs: (query: { model?: string; limit?: number } = {}) => call(routes.listRuns, { query }),
+    run: (model: string, id: string) => call(routes.getRun, { params: { model, id } }),
+    promote: (model: string, body: BodyOf<typeof routes.startPromotion>) =>
+      call(routes.startPromotion, { params: { model }, json: body }),
+    rollback: (model: string, body: BodyOf<typeof routes.rollBackModel>) =>
+      call(routes.rollBackModel, { params: { model }, json: body }),
+    project: (model: string) => call(routes.getProject, { params: { model } }),
+    doctor: () => call(routes.getDiagnosis),
+
+    /** Files by their path inside the project folder. */
+    async apply(files: ReadonlyMap<string, Uint8Array | { file: string }>, query: { dryRun?: boolean; by?: string }) {
+      const form = new FormData();
+      for (const [path, body] of files)
+        form.set(path, body instanceof Uint8Array ? new Blob([body]) : await openAsBlob(body.file), basename(path));
+      return call(routes.applyFolder, {
+        query: { by: query.by, ...(query.dryRun ? { dryRun: 'true' as const } : {}) },
+        form,
+      });
+    },
+
+    predict: (model: string, row: unknown) =>
+      request<Record<string, unknown>>('post', `/v1/models/${encodeURIComponent(model)}/predict`, { json: row }),
+    predictRows: (model: string, rows: unknown[]) =>
+      request<{ predictions: Record<string, unknown>[]; version: number; revision: number }>(
+        'post',
+        `/v1/models/${encodeURIComponent(model)}/predict`,
+        { json: { rows } },
+      ),
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function shorten(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  return line.length > 120 ? `${line.slice(0, 119)}…` : line || 'nothing';
+}
+
+/** What the system said: fetch hides it in `cause`, and there perhaps one for each address tried. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0]);
+  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
+  return String(cause);
+}

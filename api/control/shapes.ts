@@ -1,0 +1,166 @@
+import { z } from '@hono/zod-openapi';
+import {
+  MetricName,
+  ModelName,
+  ModelVersion,
+  Progress,
+  Revision,
+  RolloutResult,
+  Run,
+  Sha256,
+  Task,
+  TrainingHeartbeat,
+  TrainingPipelineInput,
+  PromotionInput,
+  RollbackInput,
+} from '../../schemas/index.ts';
+
+/** A run in one row: what happened, and its primary metric beside the baseline's. */
+export const RunSummary = z
+  .strictObject({
+    id: z.string(),
+    model: ModelName,
+    outcome: Run.shape.outcome,
+    halted: Run.shape.halted,
+    version: z.int().optional(),
+    metric: MetricName.optional().describe('Primary metric of the model'),
+    value: z.number().optional().describe('On the test rows'),
+    baseline: z.number().optional().describe("The linear baseline's, on the same rows"),
+    startedAt: z.iso.datetime(),
+    endedAt: z.iso.datetime(),
+    workflowId: z.string(),
+  })
+  .meta({ id: 'RunSummary' });
+export type RunSummary = z.infer<typeof RunSummary>;
+
+export const VersionSummary = z
+  .strictObject({
+    model: ModelName,
+    n: z.int(),
+    run: z.string(),
+    algorithm: ModelVersion.shape.algorithm,
+    metric: MetricName,
+    value: z.number().optional().describe('Primary metric on the test rows'),
+    asOf: z.iso.datetime(),
+    createdAt: z.iso.datetime(),
+    serves: z.enum(['champion', 'previous', 'canary', 'shadow']).optional(),
+  })
+  .meta({ id: 'VersionSummary' });
+export type VersionSummary = z.infer<typeof VersionSummary>;
+
+export const ModelSummary = z
+  .strictObject({
+    model: ModelName,
+    task: Task.optional(),
+    owner: z.string().optional(),
+    description: z.string().optional(),
+    project: z.strictObject({ n: z.int(), hash: Sha256, appliedAt: z.iso.datetime() }).optional(),
+    champion: z.int().optional(),
+    previous: z.int().optional(),
+    newest: z.int().optional().describe('Newest registered version'),
+    revision: z.int().optional().describe('Serving revision in force'),
+    lastRun: RunSummary.optional(),
+  })
+  .meta({ id: 'ModelSummary' });
+export type ModelSummary = z.infer<typeof ModelSummary>;
+
+export const ModelDetail = ModelSummary.extend({
+  serving: Revision.optional(),
+  versions: z.array(VersionSummary).describe('Newest first'),
+}).meta({ id: 'ModelDetail' });
+export type ModelDetail = z.infer<typeof ModelDetail>;
+
+const Part = z.strictObject({ ok: z.boolean(), because: z.string() });
+export const Status = z
+  .strictObject({
+    bucket: Part,
+    temporal: Part.extend({ ui: z.string().optional() }),
+    models: z.array(ModelSummary),
+  })
+  .meta({ id: 'Status' });
+export type Status = z.infer<typeof Status>;
+
+export const TrainBody = TrainingPipelineInput.omit({ model: true }).meta({ id: 'TrainBody' });
+
+export const Started = z
+  .strictObject({
+    workflowId: z.string(),
+    runId: z.string(),
+    follow: z.string().describe('Path that says how far it is'),
+    ui: z.string().optional().describe('The workflow in the Temporal UI'),
+  })
+  .meta({ id: 'Started' });
+export type Started = z.infer<typeof Started>;
+
+export const Training = z
+  .strictObject({
+    workflowId: z.string(),
+    runId: z.string(),
+    model: ModelName.optional(),
+    status: z.enum(['running', 'completed', 'failed', 'cancelled', 'terminated', 'timed out']),
+    startedAt: z.iso.datetime(),
+    endedAt: z.iso.datetime().optional(),
+    progress: Progress.optional().describe('Absent while no worker answers'),
+    activities: z
+      .array(
+        z.strictObject({
+          type: z.string(),
+          attempt: z.int(),
+          heartbeat: TrainingHeartbeat.optional(),
+          lastFailure: z.string().optional().describe('Why the attempt before this one failed'),
+        }),
+      )
+      .describe('What is under way now'),
+    /** Loose: a result that a later release wrote is still shown. */
+    result: z
+      .looseObject({
+        outcome: z.enum(['registered', 'halted']),
+        because: z.string(),
+        run: z.string(),
+        version: z.int().optional(),
+        stage: z.string().optional(),
+        rollout: z.string().optional(),
+      })
+      .optional(),
+    failure: z.strictObject({ type: z.string(), message: z.string() }).optional(),
+    waiting: z.string().optional().describe('Why nothing moves, where that is known'),
+    ui: z.string().optional(),
+  })
+  .meta({ id: 'Training' });
+export type Training = z.infer<typeof Training>;
+
+export const PromoteBody = PromotionInput.omit({ model: true })
+  .refine((body) => !body.force || body.reason, {
+    path: ['reason'],
+    message: 'serving without stages by force needs a reason',
+  })
+  .meta({ id: 'PromoteBody' });
+
+export const Promotion = z
+  .strictObject({
+    workflowId: z.string(),
+    runId: z.string(),
+    result: RolloutResult.optional().describe('Absent while the rollout is under way'),
+    ui: z.string().optional(),
+  })
+  .meta({ id: 'Promotion' });
+export type Promotion = z.infer<typeof Promotion>;
+
+export const RollbackBody = RollbackInput.omit({ model: true, by: true })
+  .extend({ by: z.string().min(1).optional().describe('Who; default: api') })
+  .meta({ id: 'RollbackBody' });
+
+export const Check = z
+  .strictObject({
+    check: z.string(),
+    says: z.enum(['ok', 'warn', 'fail']),
+    found: z.string(),
+    next: z.string().optional().describe('What to do about it'),
+  })
+  .meta({ id: 'Check' });
+export type Check = z.infer<typeof Check>;
+
+export const Diagnosis = z
+  .strictObject({ says: z.enum(['ok', 'warn', 'fail']), checks: z.array(Check) })
+  .meta({ id: 'Diagnosis' });
+export type Diagnosis = z.infer<typeof Diagnosis>;

@@ -1,0 +1,24 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { EXIT_CODES_HELP } from './exit-codes.ts';
+
+export interface CommonOptions {
+  json?: boolean;
+  api?: string;
+}
+
+/** A command with what every command has: an example in its help, --json and --api. */
+export function command(name: string, description: string, example: string, o: { api?: boolean } = {}): Command {
+  const made = new Command(name)
+    .description(description)
+    .option('--json', 'answer as one JSON value on stdout')
+    .addHelpText('after', `\nExample:\n${example.replace(/^/gm, '  ')}\n${EXIT_CODES_HELP}`);
+  if (o.api !== false)
+    made.option('--api <url>', 'address of the API (GAUNTLET_API; default: the one that runs here, else port 3000)');
+  return made;
+}
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
+  return value;
+}

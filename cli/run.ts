@@ -1,0 +1,37 @@
+import { CommanderError } from 'commander';
+import type { UserError } from '../schemas/problem.ts';
+import { EXIT } from './exit-codes.ts';
+import { createProgram } from './program.ts';
+
+/** Runs one command line and gives its exit code. Every error ends here, in words. */
+export async function run(argv: string[]): Promise<number> {
+  // `gauntlet runs | head` closes the pipe: that is no failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.ok);
+    throw error;
+  });
+  try {
+    process.exitCode = EXIT.ok;
+    await createProgram().parseAsync(argv, { from: 'user' });
+    return Number(process.exitCode);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    // Here, because loading it costs more than all of --help.
+    const { UserError } = await import('../schemas/problem.ts');
+    process.stderr.write(`${error instanceof UserError ? userErrorText(error) : faultText(error)}\n`);
+    return error instanceof UserError && error.type === 'api-unreachable' ? EXIT.unreachable : EXIT.failed;
+  }
+}
+
+const debugging = () => process.env['GAUNTLET_DEBUG'] === '1';
+
+function userErrorText(error: UserError): string {
+  const issues = error.issues.map(({ at, found, expected }) => `  ${at}: found ${found}; expected ${expected}`);
+  return [error.message, ...issues, ...(debugging() && error.stack ? [error.stack] : [])].join('\n');
+}
+
+function faultText(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (debugging()) return error instanceof Error ? (error.stack ?? message) : message;
+  return `gauntlet failed: ${message}\nThis is a fault of ours or of the machine. GAUNTLET_DEBUG=1 shows the trace.`;
+}
