@@ -1,4 +1,8 @@
+import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
 import { UserError } from '../schemas/index.ts';
 import { openDatabase, type Database } from './database.ts';
 import { explained, messageOf } from './explain.ts';
@@ -17,9 +21,10 @@ export interface DescribedFile {
  */
 export async function describeFile(file: SourceFile): Promise<DescribedFile> {
   await checkStart(file);
+  if (file.gzip) await checkGzip(file);
   const db = await openDatabase({ files: [{ path: file.path, name: nameOf(file) }] });
   try {
-    const from = scan([file]);
+    const from = await scan([file]);
     const described = await readable(db, file, () => db.describe(`SELECT * FROM ${from}`));
     const counts = described.map(({ name }, i) => `count(${identifier(name)}) AS c${i}`);
     const [counted] = await readable(db, file, () =>
@@ -58,11 +63,12 @@ export async function readable<R>(db: Database, file: SourceFile, read: () => Pr
 const IN_WORDS = { parquet: 'Parquet', csv: 'CSV', ndjson: 'NDJSON' } as const;
 
 export function nameOf(file: SourceFile): string {
-  return file.file ?? file.path;
+  return file.file ?? (file.source === undefined ? file.path : 'its file');
 }
 
 function where(file: SourceFile): string {
-  return file.source === undefined ? `File ${nameOf(file)}` : `Source ${file.source}: file ${nameOf(file)}`;
+  const name = file.file === undefined && file.source !== undefined ? 'its file' : `file ${nameOf(file)}`;
+  return file.source === undefined ? name.replace('file', 'File') : `Source ${file.source}: ${name}`;
 }
 
 /** What the first bytes tell for certain, before DuckDB guesses. */
@@ -96,6 +102,29 @@ async function checkStart(file: SourceFile): Promise<void> {
     throw wrong('UnreadableSource', `is not ${IN_WORDS[file.format]}.`, 'a page of HTML or XML');
 }
 
+/** DuckDB says of a gzip file that ends too early only that no dialect fits. */
+async function checkGzip(file: SourceFile): Promise<void> {
+  try {
+    await pipeline(
+      createReadStream(file.path),
+      createGunzip(),
+      new Writable({ write: (_chunk, _encoding, done) => done() }),
+    );
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (!code.startsWith('Z_')) throw error;
+    throw explained('UnreadableSource', {
+      what: `${where(file)} is truncated or damaged.`,
+      found:
+        code === 'Z_BUF_ERROR'
+          ? 'compressed data that end too early'
+          : `compressed data that are damaged (${(error as Error).message})`,
+      expected: `a complete ${IN_WORDS[file.format]} file, compressed by gzip`,
+      next: `write or copy ${nameOf(file)} again, and apply the project again`,
+    });
+  }
+}
+
 async function firstBytes(path: string, most: number): Promise<Buffer> {
   const handle = await open(path);
   try {
@@ -108,7 +137,10 @@ async function firstBytes(path: string, most: number): Promise<Buffer> {
 
 /** DuckDB's CSV reader adds a page of advice: its first lines say what is wrong. */
 function shortened(text: string): string {
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  const lines = text
+    .replace(/\n\s*LINE \d+: [\s\S]*$/, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   const told = lines.slice(0, 3).join(' ');
   return told.length > 300 ? `${told.slice(0, 300)}…` : told;
 }

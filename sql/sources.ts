@@ -28,8 +28,8 @@ export async function openSources(
   try {
     for (const { name, parts } of sources) {
       const kind = parts[0]!.format === 'parquet' ? 'VIEW' : 'TABLE';
-      await readable(db, { ...parts[0]!, source: name, file: `of ${name}` }, () =>
-        db.run(`CREATE ${kind} ${identifier(name)} AS SELECT * FROM ${scan(parts)}`),
+      await readable(db, { ...parts[0]!, source: name }, async () =>
+        db.run(`CREATE ${kind} ${identifier(name)} AS SELECT * FROM ${await scan(parts)}`),
       );
     }
     return db;
@@ -61,7 +61,7 @@ export function checkSourceColumns(
   throw explained('NoSuchColumn', {
     what: `model.yaml names ${issues.length === 1 ? 'a column that' : `${issues.length} columns that`} the data of source ${name} does not have.`,
     found: issues.map(({ at, found }) => `${at}: ${found}`).join(', '),
-    expected: `columns of ${name}: ${names.join(', ')}${didYouMean(issues[0]!.found, names)}`,
+    expected: `columns of ${name}: ${names.join(', ')}.${didYouMean(issues[0]!.found, names)}`,
     next: 'correct the name in model.yaml, and apply the project again',
     issues,
   });

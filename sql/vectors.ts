@@ -62,7 +62,8 @@ export class TextReader {
         continue;
       }
       const isAscii = ((a | b | c) & 0x80808080) === 0;
-      const text = isShort && isAscii ? bytes.toString('latin1', at * 4 + 4, at * 4 + 4 + length) : vector.getItem(row)!;
+      const text =
+        isShort && isAscii ? bytes.toString('latin1', at * 4 + 4, at * 4 + 4 + length) : vector.getItem(row)!;
       keys[key] = length;
       keys[key + 1] = a;
       keys[key + 2] = b;
