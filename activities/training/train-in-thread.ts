@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { BoostingData, BoostingParameters, TrainedModel } from '../../numerics/index.ts';
 import type { CurvePoint } from '../../schemas/index.ts';
@@ -34,9 +32,6 @@ export interface Trained {
   curve?: CurvePoint[];
 }
 
-// The trainer is TypeScript too, and a thread does not inherit a loader that was registered at run time.
-const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-
 /**
  * Trains in a worker thread of its own.
  *
@@ -49,16 +44,17 @@ export async function trainInThread(
   signal?: AbortSignal,
 ): Promise<Trained> {
   signal?.throwIfAborted();
-  const worker = new Worker(new URL('./thread.ts', import.meta.url), {
-    workerData: job,
-    execArgv: ['--import', LOADER],
-  });
+  // Not thread.ts itself: a thread has no loader for TypeScript until it registers its own.
+  const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: job, execArgv: [] });
   try {
     return await new Promise<Trained>((resolve, reject) => {
       let heard: Promise<void> = Promise.resolve();
       signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       worker.on('error', reject);
-      worker.on('exit', (code) => reject(new Error(`the training thread ended with code ${code} before it was done`)));
+      worker.on('exit', (code) => {
+        // The thread may end while a message before its last is still being heard.
+        void heard.then(() => reject(new Error(`the training thread ended with code ${code} before it was done`)));
+      });
       worker.on('message', (message: TrainingMessage) => {
         heard = heard.then(async () => {
           if (message.kind === 'done') resolve(message);
