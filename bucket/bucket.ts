@@ -8,7 +8,10 @@ export interface Bucket {
   create(key: string, body: Uint8Array | { file: string }): Promise<boolean>;
   /** The bytes, a range of them (`to` exclusive), or undefined where there is no such key. */
   read(key: string, range?: { from: number; to?: number }): Promise<Uint8Array | undefined>;
-  /** Keys in byte order, strictly after `after`. */
+  /**
+   * Keys in byte order, strictly after `after`. Some stores (SeaweedFS) go folder by folder instead: a/1, a-b, where byte
+   * order is a-b, a/1. So rely on the order, and give `after`, only where no folder's name begins another name beside it.
+   */
   list(prefix: string, after?: string): AsyncIterable<{ key: string; bytes: number }>;
   /** Retention and compaction only. A key that is not there is no error. */
   remove(key: string): Promise<void>;

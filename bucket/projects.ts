@@ -30,7 +30,7 @@ export class Projects {
 
   /** Names of all models that were ever applied, in order. */
   async models(): Promise<string[]> {
-    return [...new Set((await keysUnder(this.#bucket, 'projects/')).map((key) => key.split('/')[1]!))];
+    return [...new Set((await keysUnder(this.#bucket, 'projects/')).map((key) => key.split('/')[1]!))].sort();
   }
 
   /** Gives it the next number. Of two at once with the same hash, the second gets the first's. */

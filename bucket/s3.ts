@@ -50,6 +50,7 @@ export class S3Bucket implements Bucket {
       region: AWS_REGION ?? AWS_DEFAULT_REGION ?? 'us-east-1',
       followRegionRedirects: true,
       maxAttempts: 3,
+      logger: QUIET,
       requestHandler: {
         connectionTimeout: 5_000,
         socketTimeout: options.idleMs ?? 60_000,
@@ -83,7 +84,7 @@ export class S3Bucket implements Bucket {
     const bytes = await bodyBytes(body);
     if (bytes > LARGEST_BYTES)
       throw new UserError('TooLarge', `${key} has ${bytes} bytes; S3 takes at most ${LARGEST_BYTES} in one object.`);
-    const settled = await this.#persist(async () => {
+    return this.#persist(async () => {
       try {
         await this.#put(key, body, bytes);
         return true;
@@ -95,7 +96,6 @@ export class S3Bucket implements Bucket {
         return same;
       }
     });
-    return settled;
   }
 
   async read(key: string, range?: { from: number; to?: number }): Promise<Uint8Array | undefined> {
@@ -203,6 +203,9 @@ export class S3Bucket implements Bucket {
     );
   }
 }
+
+/** The SDK warns on the console that it cannot repeat a stream, which is what `#persist` is for. */
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 class Contended extends Error {}
 

@@ -54,10 +54,10 @@ export class ServingLog {
 
   /** The newest revision of every model, and the number of the last entry; from a table and the entries after it. */
   async table(): Promise<ServingTable> {
-    let known = this.#known ?? (await this.#coldStart());
-    for (let entry = await this.next(known.n); entry; entry = await this.next(known.n)) known = fold(known, entry);
-    if (!this.#known || this.#known.n < known.n) this.#known = known;
-    return known;
+    const table = this.#known ? copyOf(this.#known) : await this.#coldStart();
+    for (let entry = await this.next(table.n); entry; entry = await this.next(table.n)) followInPlace(table, entry);
+    if (!this.#known || this.#known.n < table.n) this.#known = copyOf(table);
+    return table;
   }
 
   /** The newest revision of one model. */
@@ -88,7 +88,8 @@ export class ServingLog {
       const entry = { ...wanted, n: table.n + 1, committedAt: new Date(this.#now()).toISOString() };
       const { created, record } = await createRecord(this.bucket, Revision, entryKey(entry.n), entry);
       if (!created) continue; // Another was first: read on from there, and ask again.
-      if (record.n % TABLE_EVERY === 0) await this.#writeTable(fold(table, record));
+      followInPlace(table, record);
+      if (table.n % TABLE_EVERY === 0) await this.#writeTable(table);
       return { ok: true, n: record.n };
     }
   }
@@ -114,10 +115,10 @@ export class ServingLog {
   }
 
   async #coldStart(): Promise<ServingTable> {
-    let known = (await this.#newestTable()) ?? { n: 0, models: {} };
-    const keys = await keysUnder(this.bucket, 'serving/', entryKey(known.n));
-    for (const entry of await readRecords(this.bucket, Revision, keys)) known = fold(known, entry);
-    return known;
+    const table = (await this.#newestTable()) ?? { n: 0, models: {} };
+    const keys = await keysUnder(this.bucket, 'serving/', entryKey(table.n));
+    for (const entry of await readRecords(this.bucket, Revision, keys)) followInPlace(table, entry);
+    return table;
   }
 
   async #newestTable(): Promise<ServingTable | undefined> {
@@ -148,9 +149,12 @@ export class ServingLog {
 
 const entryKey = (n: number): string => `serving/${padded(n)}.json`;
 
-/** The state after one more entry. */
-function fold(table: ServingTable, entry: Revision): ServingTable {
+const copyOf = ({ n, models }: ServingTable): ServingTable => ({ n, models: { ...models } });
+
+/** Brings a table to the state after one more entry. */
+function followInPlace(table: ServingTable, entry: Revision): void {
   if (entry.n !== table.n + 1)
     throw new Error(`serving entry ${table.n + 1} is missing: ${entry.n} follows ${table.n}`);
-  return { n: entry.n, models: { ...table.models, [entry.model]: entry } };
+  table.n = entry.n;
+  table.models[entry.model] = entry;
 }
