@@ -1,0 +1,20 @@
+/** One metric of a model per file, equal to scikit-learn's; NaN never leaves. No drift, no tests of significance. */
+export { accuracy } from './accuracy.ts';
+export { auc } from './auc.ts';
+export { averagePrecision } from './average-precision.ts';
+export { binaryMetrics } from './binary-metrics.ts';
+export { brier } from './brier.ts';
+export { calibrationError } from './calibration-error.ts';
+export { confusion } from './confusion.ts';
+export type { ConfusionCounts } from './confusion.ts';
+export { confusionMatrix } from './confusion-matrix.ts';
+export { f1 } from './f1.ts';
+export { logLoss } from './log-loss.ts';
+export { macroF1 } from './macro-f1.ts';
+export { mae } from './mae.ts';
+export { mostLikely } from './most-likely.ts';
+export { multiclassLogLoss } from './multiclass-log-loss.ts';
+export { multiclassMetrics } from './multiclass-metrics.ts';
+export { r2 } from './r2.ts';
+export { regressionMetrics } from './regression-metrics.ts';
+export { rmse } from './rmse.ts';
