@@ -1,7 +1,8 @@
 /**
  * Which rows train, which validate, which test.
  *
- * - A row counts when, at asOf, its label was known and it had matured: both stamps strictly before asOf.
+ * - A row counts when its label was known at asOf (knownAt at or before it) and it had matured (maturesAt before it: a
+ *   date stands for its first moment, and what matures on the day of asOf has not matured yet).
  * - Matured rows stand in order of maturesAt: the first train, the next validate, the last test. So every training
  *   label was final before the first validation row matured, and every part holds short and long horizons.
  * - Rows that mature together stay on one side: a boundary moves past its ties. Twins mature together.
@@ -36,7 +37,7 @@ export const SECONDS_PER_DAY = 86_400;
 
 /** True where the row may be learnt from at asOf. */
 export function hasMatured(maturesAt: number, knownAt: number, asOf: number): boolean {
-  return maturesAt < asOf && knownAt < asOf;
+  return maturesAt < asOf && knownAt <= asOf;
 }
 
 export function splitRows(question: SplitQuestion): SplitAnswer {
