@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openBucket, openStores } from '../../bucket/index.ts';
+import { ServingLog, openBucket, openStores } from '../../bucket/index.ts';
 import { S3Bucket } from '../../bucket/s3.ts';
 import { CREDENTIALS, installS3Server, startS3Server, type S3Server } from '../servers/s3.ts';
 import { keepsItsPromises } from './contract.ts';
@@ -100,6 +100,24 @@ describe.skipIf(!installed.ok)('S3Bucket on SeaweedFS', () => {
       proxy.loseAnswers(0);
       expect(await bucket.create('given-up', bytes('mine'))).toBe(true);
     });
+  });
+
+  it('five serving logs that append at once stay one gapless log', async () => {
+    const name = await server.newBucket();
+    const logs = await Promise.all(Array.from({ length: 5 }, async () => new ServingLog(await open(name))));
+    const append = async (log: ServingLog, i: number): Promise<void> => {
+      for (let k = 0; k < 3; k++) {
+        const was = (await log.current(`model-${i}`))?.n ?? 0;
+        const cause = { workflowId: `w${i}`, runId: 'r', step: `${k}` };
+        const serving = { champion: k + 1, shadows: [] };
+        const appended = await log.append({ model: `model-${i}`, was, serving, by: 'ana', because: 'a test', cause });
+        expect(appended.ok).toBe(true);
+      }
+    };
+    await Promise.all(logs.map(append));
+    const { n, models } = await new ServingLog(await open(name)).table();
+    expect(n).toBe(15);
+    expect(Object.values(models).map(({ serving }) => serving.champion)).toEqual([3, 3, 3, 3, 3]);
   });
 
   describe('openBucket', () => {

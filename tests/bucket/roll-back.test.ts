@@ -1,0 +1,120 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { openStores, rollBack, type Stores } from '../../bucket/index.ts';
+import type { Cause, Serving } from '../../schemas/index.ts';
+import { version } from './examples.ts';
+
+let root: string;
+let stores: Stores;
+let folders = 0;
+let steps = 0;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'gauntlet-roll-back-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+beforeEach(async () => {
+  stores = await openStores({ bucket: `file:${root}/${folders++}`, home: root });
+  for (const run of ['a', 'b', 'c']) await stores.versions.create(version(run));
+});
+
+const cause = (runId = `run ${++steps}`): Cause => ({ workflowId: 'rollback-churn', runId, step: 'rollBack' });
+const serve = async (serving: Serving): Promise<number> => {
+  const was = (await stores.serving.current('churn'))?.n ?? 0;
+  const by = { workflowId: 'rollout-churn', runId: 'r1', step: `step ${++steps}` };
+  const appended = await stores.serving.append({
+    model: 'churn',
+    was,
+    serving,
+    by: 'ana',
+    because: 'a test',
+    cause: by,
+  });
+  if (!appended.ok) throw new Error(appended.why);
+  return appended.n;
+};
+const back = (to?: number, by: Cause = cause()) => rollBack(stores.serving, 'churn', to, 'ana', 'more complaints', by);
+const now = async () => (await stores.serving.current('churn'))!;
+
+it('serves the version that served before, and remembers the one that it replaced', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  expect(await back()).toEqual({ revision: 3, model: 'churn', from: 2, to: 1 });
+  expect(await now()).toMatchObject({ was: 2, by: 'ana', because: 'more complaints' });
+  expect((await now()).serving).toEqual({ champion: 1, previous: 2, shadows: [] });
+});
+
+it('clears canary, shadows and holder, and asks no holder', async () => {
+  const until = '2026-12-01T00:00:00.000Z';
+  const canary = { version: 3, weight: 0.05, salt: 's', until };
+  await serve({ champion: 2, previous: 1, canary, shadows: [{ version: 3, until }], holder: 'rollout-churn/r1' });
+  await back();
+  expect((await now()).serving).toEqual({ champion: 1, previous: 2, shadows: [] });
+});
+
+it('to the champion itself ends a canary and keeps the version before', async () => {
+  const canary = { version: 3, weight: 0.05, salt: 's', until: '2026-12-01T00:00:00.000Z' };
+  await serve({ champion: 2, previous: 1, canary, shadows: [], holder: 'rollout-churn/r1' });
+  expect(await back(2)).toEqual({ revision: 2, model: 'churn', from: 2, to: 2 });
+  expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
+});
+
+it('to what is served alone already writes nothing', async () => {
+  const n = await serve({ champion: 2, previous: 1, shadows: [] });
+  expect(await back(2)).toEqual({ revision: n, model: 'churn', from: 2, to: 2 });
+  expect((await now()).n).toBe(n);
+});
+
+it('repeated by the same cause is the same revision, also after others', async () => {
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  const same = cause();
+  const first = await back(undefined, same);
+  expect(await back(undefined, same)).toEqual(first);
+  await serve({ champion: 3, previous: 1, shadows: [] });
+  expect(await back(undefined, same)).toEqual(first);
+  expect((await now()).serving.champion).toBe(3);
+});
+
+it('eight at once by the same cause are one revision', async () => {
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  const same = cause();
+  const results = await Promise.all(Array.from({ length: 8 }, () => back(1, same)));
+  expect(new Set(results.map(({ revision }) => revision))).toEqual(new Set([2]));
+  expect((await now()).n).toBe(2);
+});
+
+it('wins against a rollout that goes on writing', async () => {
+  await serve({ champion: 1, shadows: [] });
+  const rollout = async (): Promise<void> => {
+    for (let i = 0; i < 10; i++) await serve({ champion: 2, previous: 1, shadows: [] }).catch(() => undefined);
+  };
+  const [result] = await Promise.all([back(3), rollout()]);
+  expect(result.to).toBe(3);
+  expect((await stores.serving.at(result.revision))?.serving.champion).toBe(3);
+});
+
+it('of a model that never served names the models that serve', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await expect(rollBack(stores.serving, 'chrun', undefined, 'ana', 'why', cause())).rejects.toMatchObject({
+    type: 'NeverServed',
+    message: 'chrun has never served, so it cannot be rolled back. Did you mean churn? Models that serve: churn.',
+  });
+});
+
+it('without a version that served before says how to name one', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await expect(back()).rejects.toMatchObject({
+    type: 'NothingToRollBackTo',
+    message: expect.stringContaining('gauntlet rollback churn --to <version>'),
+  });
+});
+
+it('to a version that is not there names those that are, and changes nothing', async () => {
+  const n = await serve({ champion: 1, shadows: [] });
+  await expect(back(7)).rejects.toMatchObject({
+    type: 'NoSuchVersion',
+    message: 'churn has no version 7. It has 1, 2, 3.',
+  });
+  expect((await now()).n).toBe(n);
+});
