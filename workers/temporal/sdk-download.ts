@@ -30,5 +30,5 @@ export async function downloadBySdk(
     cwd: fileURLToPath(new URL('.', import.meta.url)), // where the package is found from
     timeoutMs: 3 * 60_000, // 60 MB over a slow line; a firewall that swallows packets must not stop the start for long
   });
-  return ran.why;
+  return ran.why.replace(/^Failed to start ephemeral server: /, '').replace(/ for url .*/, ' (no network?)');
 }

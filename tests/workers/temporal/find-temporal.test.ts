@@ -67,7 +67,7 @@ async function occupy(port: number): Promise<{ port: number; close: () => Promis
   };
 }
 
-const record = (home: string): { pid: number; port: number; uiPort: number } =>
+const record = (home: string): { pid: number; users: object[] } =>
   JSON.parse(readFileSync(join(home, 'temporal.json'), 'utf8'));
 
 describe('the dev server of a home', () => {
@@ -87,6 +87,16 @@ describe('the dev server of a home', () => {
     await second.stop();
     expect(processIdentity(pid)).toBeUndefined();
     expect(existsSync(join(home, 'temporal.json'))).toBe(false);
+  });
+
+  it('ends although a user of it was killed and never left', async () => {
+    const { home, find } = await newHome();
+    const server = await find();
+    const now = record(home);
+    const killed = { pid: now.pid, born: 'long ago', id: 'killed' };
+    writeFileSync(join(home, 'temporal.json'), JSON.stringify({ ...now, users: [...now.users, killed] }));
+    await server.stop();
+    expect(processIdentity(now.pid)).toBeUndefined();
   });
 
   it('is started once when several look for it at the same time', async () => {
