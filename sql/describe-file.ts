@@ -8,7 +8,7 @@ import { openDatabase, type Database } from './database.ts';
 import { explained, messageOf } from './explain.ts';
 import type { SourceFile } from './format.ts';
 import { identifier } from './quote.ts';
-import { scan } from './scan.ts';
+import { scan, strictScan } from './scan.ts';
 
 export interface DescribedFile {
   rows: number;
@@ -50,13 +50,24 @@ export async function readable<R>(db: Database, file: SourceFile, read: () => Pr
     return await read();
   } catch (error) {
     if (error instanceof UserError) throw error;
-    const { text } = messageOf(error, db.hide);
+    const { text } = messageOf(file.format === 'csv' ? await strictError(db, file, error) : error, db.hide);
     throw explained('UnreadableSource', {
       what: `${where(file)} cannot be read as ${IN_WORDS[file.format]}: it is damaged, truncated or of another format.`,
       found: shortened(text),
       expected: `a complete ${IN_WORDS[file.format]} file${file.gzip ? ', compressed by gzip' : ''}`,
       next: `write or copy ${nameOf(file)} again, and apply the project again`,
     });
+  }
+}
+
+/** What a plain reading of the CSV stumbles over, which says more than that no types could be found. */
+async function strictError(db: Database, file: SourceFile, error: unknown): Promise<unknown> {
+  try {
+    const from = await strictScan(file);
+    await db.run(`SELECT count(c0) FROM ${from}`);
+    return error;
+  } catch (stumbled) {
+    return stumbled;
   }
 }
 

@@ -17,6 +17,18 @@ export async function scan(parts: readonly SourceFile[]): Promise<string> {
   return `read_csv(${files}, header = true, delim = ${delimiter}, quote = '"', escape = '"', strict_mode = true, ${options})`;
 }
 
+/** The same CSV read as texts without a look ahead: its error names the first row that does not fit the header. */
+export async function strictScan(file: SourceFile): Promise<string> {
+  const header = await headerOf(file);
+  const delimiter = delimiterOf(header);
+  const columns = header
+    .replace(/"[^"]*"/g, '')
+    .split(delimiter)
+    .map((_, i) => `c${i}: 'VARCHAR'`);
+  const options = `header = true, delim = ${literal(delimiter)}, quote = '"', escape = '"', compression = ${file.gzip ? "'gzip'" : "'none'"}`;
+  return `read_csv([${literal(resolve(file.path))}], auto_detect = false, ${options}, columns = {${columns.join(', ')}})`;
+}
+
 const MOST_HEADER_BYTES = 65_536;
 
 async function headerOf({ path, gzip }: SourceFile): Promise<string> {

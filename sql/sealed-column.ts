@@ -172,7 +172,7 @@ function isNull({ name, kind }: TypedColumn, { rows }: Spec, called: string, mea
   const column = identifier(name);
   return {
     when: kind === 'float' ? `(${column} IS NULL OR isnan(${column}))` : `${column} IS NULL`,
-    expected: `${meaning} in every row`,
+    expected: `a value in every row: ${meaning}`,
     next: `in ${rows.sql}, leave such rows out (WHERE ${called} IS NOT NULL), or look at the join that gives them`,
   };
 }

@@ -19,59 +19,45 @@ export function doublesOf(chunk: DuckDBDataChunk, column: number): Float64Array 
 }
 
 /**
- * Reads VARCHAR columns. Columns of a table repeat few texts, so a small cache saves nearly all decoding, and equal
- * texts share one string.
- *
- * A text is 16 bytes: its length, then all of it (12 bytes at most), or 4 bytes and the address of the rest. Short ones
- * are cached by their bytes; long ones by their address, which means the same text only within a chunk.
+ * Reads VARCHAR columns. Columns of a table repeat few texts, most of them short: a text of at most 12 bytes lies whole
+ * in its vector, behind its length, so a small cache by those 16 bytes saves nearly all decoding, and equal texts share
+ * one string. (A longer one is an address, and costs a call of about 2 us.)
  */
 export class TextReader {
   readonly #keys = new Int32Array(CACHE_SLOTS * 4);
-  readonly #chunks = new Int32Array(CACHE_SLOTS);
-  readonly #texts = new Array<string>(CACHE_SLOTS);
-  #chunk = 0;
+  readonly #texts = new Array<string | undefined>(CACHE_SLOTS);
 
   append(chunk: DuckDBDataChunk, column: number, into: (string | null)[]): void {
-    this.#chunk++;
     const vector = chunk.getColumnVector(column) as unknown as RawVector;
     const { buffer, byteOffset } = vector.dataView!;
     const words = new Int32Array(buffer, byteOffset, chunk.rowCount * 4);
     const bytes = Buffer.from(buffer, byteOffset, chunk.rowCount * 16);
     const bits = vector.validity.data;
     const valid = bits && new Uint32Array(bits.buffer, bits.byteOffset, bits.length * 2);
-    const [keys, chunks, texts] = [this.#keys, this.#chunks, this.#texts];
     for (let row = 0; row < chunk.rowCount; row++) {
-      if (valid && ((valid[row >>> 5]! >>> (row & 31)) & 1) === 0) {
-        into.push(null);
-        continue;
-      }
-      const at = row * 4;
-      const [length, a, b, c] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
-      let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b) ^ Math.imul(c, 0xc2b2ae35) ^ length;
-      hash = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1);
-      const key = hash * 4;
-      const isShort = length <= 12;
-      if (
-        keys[key] === length &&
-        keys[key + 1] === a &&
-        keys[key + 2] === b &&
-        keys[key + 3] === c &&
-        (isShort ? chunks[hash]! > 0 : chunks[hash] === this.#chunk)
-      ) {
-        into.push(texts[hash]!);
-        continue;
-      }
-      const isAscii = ((a | b | c) & 0x80808080) === 0;
-      const text =
-        isShort && isAscii ? bytes.toString('latin1', at * 4 + 4, at * 4 + 4 + length) : vector.getItem(row)!;
-      keys[key] = length;
-      keys[key + 1] = a;
-      keys[key + 2] = b;
-      keys[key + 3] = c;
-      chunks[hash] = this.#chunk;
-      texts[hash] = text;
-      into.push(text);
+      if (valid && ((valid[row >>> 5]! >>> (row & 31)) & 1) === 0) into.push(null);
+      else if (words[row * 4]! <= 12) into.push(this.#short(vector, words, bytes, row));
+      else into.push(vector.getItem(row));
     }
+  }
+
+  #short(vector: RawVector, words: Int32Array, bytes: Buffer, row: number): string {
+    const at = row * 4;
+    const [length, a, b, c] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
+    let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b) ^ Math.imul(c, 0xc2b2ae35) ^ length;
+    hash = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1);
+    const [keys, key] = [this.#keys, hash * 4];
+    const kept = this.#texts[hash];
+    if (kept !== undefined && keys[key] === length && keys[key + 1] === a && keys[key + 2] === b && keys[key + 3] === c)
+      return kept;
+    const isAscii = ((a | b | c) & 0x80808080) === 0;
+    const text = isAscii ? bytes.toString('latin1', at * 4 + 4, at * 4 + 4 + length) : vector.getItem(row)!;
+    keys[key] = length;
+    keys[key + 1] = a;
+    keys[key + 2] = b;
+    keys[key + 3] = c;
+    this.#texts[hash] = text;
+    return text;
   }
 }
 

@@ -28,9 +28,12 @@ export function parseModelSpec(text: string, file: string): ModelSpec {
     throw refuse(file, lines, [
       { path: '', offset: 0, found: `${Buffer.byteLength(text)} bytes`, expected: `at most ${MOST_BYTES} bytes` },
     ]);
-  // A lone carriage return or a byte order mark is no reason to refuse a file.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const wrong = [...document.errors, ...document.warnings];
+  // A line indented too far is reported as a colon too many as well; only that it goes on in the next line is of use.
+  const goesOn = document.errors.some(({ code }) => code === 'MULTILINE_IMPLICIT_KEY');
+  const wrong = [...document.errors, ...document.warnings].filter(
+    ({ code }) => !(goesOn && code === 'BLOCK_AS_IMPLICIT_KEY'),
+  );
   if (wrong.length > 0)
     throw refuse(
       file,
@@ -58,7 +61,10 @@ export function parseModelSpec(text: string, file: string): ModelSpec {
 }
 
 function refuse(file: string, lines: LineCounter, mistakes: Mistake[]): UserError {
-  const sorted = mistakes.sort((a, b) => a.offset - b.offset);
+  // What stumbles over a mistake may stumble twice: the first word on each place is enough.
+  const sorted = mistakes
+    .filter((one, i) => mistakes.findIndex(({ offset, path }) => offset === one.offset && path === one.path) === i)
+    .sort((a, b) => a.offset - b.offset);
   const issues: Issue[] = sorted.slice(0, MOST_ISSUES).map(({ path, offset, found, expected }) => {
     const { line, col } = lines.linePos(offset);
     return { at: `${file}:${line}:${col}${path && ` ${path}`}`, found, expected };
@@ -76,8 +82,10 @@ function refuse(file: string, lines: LineCounter, mistakes: Mistake[]): UserErro
 const SYNTAX: Partial<Record<YAMLError['code'], [found: string, expected: string]>> = {
   TAB_AS_INDENT: ['a tab', 'spaces: YAML is not indented by tabs'],
   DUPLICATE_KEY: ['a key that is already there', 'each key once in its map'],
-  BAD_INDENT: ['a line that is indented otherwise than its neighbours', 'all keys of one map in one column'],
-  MULTILINE_IMPLICIT_KEY: ['a key that goes over several lines', 'a key, a colon and a space on one line'],
+  MULTILINE_IMPLICIT_KEY: [
+    'a value that goes on in the next line',
+    'a key, a colon and a space on one line, and the next key in the same column',
+  ],
   BLOCK_AS_IMPLICIT_KEY: [
     'two colons in one line',
     'one key and its value on a line; quotes around a text with a colon',

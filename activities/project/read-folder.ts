@@ -1,6 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { didYouMean, UserError, type Issue, type ModelSpec } from '../../schemas/index.ts';
+import { didYouMean, nearest, UserError, type Issue, type ModelSpec } from '../../schemas/index.ts';
 import { formatOf } from '../../sql/format.ts';
 import { parseModelSpec } from './parse.ts';
 
@@ -32,13 +32,16 @@ export async function readProjectFolder(dir: string): Promise<ReadFolder> {
       next: 'name the folder of a model project, such as: npx gauntlet apply examples/hotel-cancellations',
     });
   const listed = await readdir(folder);
-  if (!listed.includes(MODEL_FILE))
+  if (!listed.includes(MODEL_FILE)) {
+    const misnamed = nearest(MODEL_FILE, listed)[0];
     throw problem('NoModelFile', `The folder ${called} has no ${MODEL_FILE}.`, {
-      found:
-        listed.length === 0 ? 'an empty folder' : `${listed.slice(0, 10).join(', ')}.${didYouMean(MODEL_FILE, listed)}`,
+      found: listed.length === 0 ? 'an empty folder' : listed.slice(0, 10).join(', '),
       expected: `${MODEL_FILE}, which describes the model`,
-      next: `write ${called}/${MODEL_FILE}; examples/hotel-cancellations has one to begin from`,
+      next: misnamed
+        ? `rename ${misnamed} to ${MODEL_FILE}, and apply the project again`
+        : `write ${called}/${MODEL_FILE}; examples/hotel-cancellations has one to begin from`,
     });
+  }
   const root = await realpath(folder);
   const inside = async (path: string) => {
     const real = await realpath(join(root, path));
