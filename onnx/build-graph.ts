@@ -233,8 +233,9 @@ function addLinear(graph: GraphBuilder, features: string, model: LinearModel, wi
   return graph.cast(margins, 'float');
 }
 
+/** The logistic function in double: in float32 ONNX Runtime's is off by up to 1.3e-7, and its last bit may vary with the batch. */
 function addLink(graph: GraphBuilder, margins: string, { task }: TrainedModel): string {
-  if (task === 'binary') return graph.node('Sigmoid', [margins]);
+  if (task === 'binary') return graph.cast(graph.node('Sigmoid', [graph.cast(margins, 'double')]), 'float');
   if (task === 'multiclass') return graph.node('Softmax', [margins], { axis: int(1) });
   return margins;
 }

@@ -25,36 +25,18 @@ export interface GraphColumns {
  * `at` is derived.<name>, label.maturesAt or inputs.<name>.
  */
 export function checkGraphSpec(graph: GraphSpec): Issue[] {
-  const issues: Issue[] = [];
-  const seen = new Set<unknown>();
-  const checker = new Checker(graph);
-  const attempt = (at: string, check: () => void): void => {
-    try {
-      check();
-    } catch (error) {
-      if (!(error instanceof ExpressionError)) throw error;
-      const origin = checker.originOf(error);
-      const place = origin === undefined ? at : `derived.${origin}`;
-      if (!seen.has(error)) issues.push({ at: place, found: error.found, expected: error.expected });
-      seen.add(error);
-    }
-  };
-  for (const name of Object.keys(graph.inputs))
-    if (OUTPUT_NAMES.includes(name) || name in Object.prototype)
-      issues.push({ at: `inputs.${name}`, found: name, expected: 'another name: this one is taken' });
-  for (const [name, text] of Object.entries(graph.derived))
-    attempt(`derived.${name}`, () => mustBeFeature(text, checker.derived(name)));
-  attempt('label.maturesAt', () => mustBeTime(graph.maturesAt, checker.text(graph.maturesAt)));
-  return issues;
+  return mistakesIn(graph).map(({ issue }) => issue);
 }
 
-/** @throws {UserError} where {@link checkGraphSpec} finds issues */
+/** @throws {UserError} where {@link checkGraphSpec} finds issues; shows each expression with a caret under the place */
 export function graphColumns(graph: GraphSpec): GraphColumns {
-  const issues = checkGraphSpec(graph);
-  if (issues.length > 0) {
-    const lines = issues.map(({ at, found, expected }) => `${at}: ${found}; expected ${expected}`);
-    throw new UserError('BadExpression', lines.join('\n'), issues);
-  }
+  const mistakes = mistakesIn(graph);
+  if (mistakes.length > 0)
+    throw new UserError(
+      'BadExpression',
+      mistakes.map(({ issue, text }) => `${issue.at}: ${text}`).join('\n'),
+      mistakes.map(({ issue }) => issue),
+    );
   const checker = new Checker(graph);
   const derived = Object.keys(graph.derived).map((name) => ({ name, expression: checker.derived(name), impute: true }));
   const raw = Object.entries(graph.inputs)
@@ -79,6 +61,36 @@ export function graphInputs(graph: GraphSpec): string[] {
 /** Whether the graph takes predicted_at beside the raw inputs. */
 export function usesPredictedAt(graph: GraphSpec): boolean {
   return graphInputs(graph).includes('predicted_at');
+}
+
+function mistakesIn(graph: GraphSpec): { issue: Issue; text: string }[] {
+  const mistakes: { issue: Issue; text: string }[] = [];
+  const seen = new Set<unknown>();
+  const checker = new Checker(graph);
+  const attempt = (at: string, check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      const origin = checker.originOf(error);
+      const place = origin === undefined ? at : `derived.${origin}`;
+      if (!seen.has(error))
+        mistakes.push({
+          issue: { at: place, found: error.found, expected: error.expected },
+          text: error.message,
+        });
+      seen.add(error);
+    }
+  };
+  for (const name of Object.keys(graph.inputs))
+    if (OUTPUT_NAMES.includes(name) || name in Object.prototype) {
+      const expected = 'another name: this one is taken';
+      mistakes.push({ issue: { at: `inputs.${name}`, found: name, expected }, text: `${name}; expected ${expected}` });
+    }
+  for (const [name, text] of Object.entries(graph.derived))
+    attempt(`derived.${name}`, () => mustBeFeature(text, checker.derived(name)));
+  attempt('label.maturesAt', () => mustBeTime(graph.maturesAt, checker.text(graph.maturesAt)));
+  return mistakes;
 }
 
 function mustBeFeature(text: string, expression: Core): void {

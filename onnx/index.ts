@@ -7,7 +7,7 @@ export { decodeColumn } from './decode-column.ts';
 export { decodeRows } from './decode-rows.ts';
 export { decodeValue, describeInput, shown, type Decoded } from './decode-value.ts';
 export { derive } from './derive.ts';
-export { ExpressionError, FUNCTIONS, parse, type Expression } from './expression/index.ts';
+export { ExpressionError, FUNCTIONS, parse, type Expression, type Type } from './expression/index.ts';
 export { featureMatrix } from './feature-matrix.ts';
 export { featureNames, fitPreprocessing } from './fit-preprocessing.ts';
 export { checkGraphSpec, graphInputs, usesPredictedAt } from './graph-columns.ts';

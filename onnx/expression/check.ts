@@ -166,7 +166,7 @@ export class Checking {
         this.text,
         at,
         `the unknown function ${node.name}`,
-        near ? `one that there is.${near}` : `one of ${names.join(', ')}`,
+        near ? `a known function.${near}` : `one of ${names.join(', ')}`,
       );
     }
     const count = node.args.length;
