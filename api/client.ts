@@ -1,8 +1,9 @@
 import { openAsBlob } from 'node:fs';
 import { basename } from 'node:path';
 import type { RouteConfig, z } from '@hono/zod-openapi';
-import { Problem, UserError } from '../schemas/index.ts';
-import * as routes from './control/routes.ts';
+import { Problem, UserError } from '../schemas/problem.ts';
+// Types only: the command line loads this file, and the routes bring every schema with them.
+import type * as routes from './control/routes.ts';
 
 /** Nobody answers at the address: what the command line turns into exit code 3. */
 export class ApiUnreachable extends UserError {
@@ -89,42 +90,56 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
     );
   }
 
-  const call = <R extends RouteConfig>(route: R, sent: Sent<R> = {}): Promise<AnswerOf<R>> => {
-    const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
+  /** Method and path are the route's own, which the compiler checks. */
+  const call = <R extends RouteConfig>(
+    method: R['method'],
+    path: R['path'],
+    sent: Sent<R> = {},
+  ): Promise<AnswerOf<R>> => {
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) =>
       encodeURIComponent(String((sent.params as Record<string, unknown> | undefined)?.[name])),
     );
     const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(sent.query ?? {}))
+    for (const [name, value] of Object.entries<string | number | undefined>(sent.query ?? {}))
       if (value !== undefined) query.set(name, String(value));
     const search = query.size > 0 ? `?${query.toString()}` : '';
-    return request(route.method, path + search, { json: sent.json, form: sent.form });
+    return request(method, filled + search, { json: sent.json, form: sent.form });
   };
 
   return {
     url: base,
-    status: () => call(routes.getStatus),
-    models: () => call(routes.listModels),
-    model: (model: string) => call(routes.getModel, { params: { model } }),
-    versions: (model: string) => call(routes.listVersions, { params: { model } }),
-    version: (model: string, n: number) => call(routes.getVersion, { params: { model, n } }),
+    status: () => call<typeof routes.getStatus>('get', '/v1/status'),
+    models: () => call<typeof routes.listModels>('get', '/v1/models'),
+    model: (model: string) => call<typeof routes.getModel>('get', '/v1/models/{model}', { params: { model } }),
+    versions: (model: string) =>
+      call<typeof routes.listVersions>('get', '/v1/models/{model}/versions', { params: { model } }),
+    version: (model: string, n: number) =>
+      call<typeof routes.getVersion>('get', '/v1/models/{model}/versions/{n}', { params: { model, n } }),
     train: (model: string, body: BodyOf<typeof routes.startTraining>, workflowId?: string) =>
-      call(routes.startTraining, { params: { model }, query: { workflowId }, json: body }),
-    training: (workflowId: string) => call(routes.getTraining, { params: { workflowId } }),
-    runs: (query: { model?: string; limit?: number } = {}) => call(routes.listRuns, { query }),
-    run: (model: string, id: string) => call(routes.getRun, { params: { model, id } }),
+      call<typeof routes.startTraining>('post', '/v1/models/{model}/train', {
+        params: { model },
+        query: { workflowId },
+        json: body,
+      }),
+    training: (workflowId: string) =>
+      call<typeof routes.getTraining>('get', '/v1/trainings/{workflowId}', { params: { workflowId } }),
+    runs: (query: { model?: string; limit?: number } = {}) =>
+      call<typeof routes.listRuns>('get', '/v1/runs', { query }),
+    run: (model: string, id: string) =>
+      call<typeof routes.getRun>('get', '/v1/runs/{model}/{id}', { params: { model, id } }),
     promote: (model: string, body: BodyOf<typeof routes.startPromotion>) =>
-      call(routes.startPromotion, { params: { model }, json: body }),
+      call<typeof routes.startPromotion>('post', '/v1/models/{model}/promote', { params: { model }, json: body }),
     rollback: (model: string, body: BodyOf<typeof routes.rollBackModel>) =>
-      call(routes.rollBackModel, { params: { model }, json: body }),
-    project: (model: string) => call(routes.getProject, { params: { model } }),
-    doctor: () => call(routes.getDiagnosis),
+      call<typeof routes.rollBackModel>('post', '/v1/models/{model}/rollback', { params: { model }, json: body }),
+    project: (model: string) => call<typeof routes.getProject>('get', '/v1/projects/{model}', { params: { model } }),
+    doctor: () => call<typeof routes.getDiagnosis>('get', '/v1/doctor'),
 
     /** Files by their path inside the project folder. */
     async apply(files: ReadonlyMap<string, Uint8Array | { file: string }>, query: { dryRun?: boolean; by?: string }) {
       const form = new FormData();
       for (const [path, body] of files)
         form.set(path, body instanceof Uint8Array ? new Blob([body]) : await openAsBlob(body.file), basename(path));
-      return call(routes.applyFolder, {
+      return call<typeof routes.applyFolder>('post', '/v1/projects', {
         query: { by: query.by, ...(query.dryRun ? { dryRun: 'true' as const } : {}) },
         form,
       });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { OpenAPIHono, type z } from '@hono/zod-openapi';
+import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { rollBack, type Stores } from '../bucket/index.ts';
 import { didYouMean } from '../schemas/index.ts';
@@ -47,7 +47,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   const app = new OpenAPIHono({
     defaultHook: (result, c) => {
       if (result.success) return undefined;
-      const issues = issuesOfZod(result.error as z.core.$ZodError as z.ZodError);
+      const issues = issuesOfZod(result.error);
       return problem(c, { status: 422, type: 'invalid', title: 'The request is not valid', issues });
     },
   });
@@ -158,5 +158,5 @@ export function createControl(o: ControlOptions): OpenAPIHono {
 /** Paths and components of the operators' routes, for the server's one OpenAPI document. */
 export function controlOpenApi(app: OpenAPIHono): OpenApiPart {
   const document = app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'control', version: '1' } });
-  return { paths: { ...document.paths }, components: { ...document.components } as OpenApiPart['components'] };
+  return { paths: { ...document.paths }, components: { ...document.components } };
 }

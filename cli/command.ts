@@ -6,14 +6,15 @@ export interface CommonOptions {
   api?: string;
 }
 
-/** A command with what every command has: an example in its help, --json and --api. */
+/** A command with what every command has: an example in its help and, where it asks the API, --json and --api. */
 export function command(name: string, description: string, example: string, o: { api?: boolean } = {}): Command {
   const made = new Command(name)
     .description(description)
-    .option('--json', 'answer as one JSON value on stdout')
     .addHelpText('after', `\nExample:\n${example.replace(/^/gm, '  ')}\n${EXIT_CODES_HELP}`);
   if (o.api !== false)
-    made.option('--api <url>', 'address of the API (GAUNTLET_API; default: the one that runs here, else port 3000)');
+    made
+      .option('--json', 'answer as one JSON value on stdout')
+      .option('--api <url>', 'address of the API (GAUNTLET_API; default: the one that runs here, else port 3000)');
   return made;
 }
 

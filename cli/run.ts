@@ -5,11 +5,6 @@ import { createProgram } from './program.ts';
 
 /** Runs one command line and gives its exit code. Every error ends here, in words. */
 export async function run(argv: string[]): Promise<number> {
-  // `gauntlet runs | head` closes the pipe: that is no failure of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.ok);
-    throw error;
-  });
   try {
     process.exitCode = EXIT.ok;
     await createProgram().parseAsync(argv, { from: 'user' });

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { styleText } from 'node:util';
 import type { Client as Temporal, WorkflowExecutionDescription } from '@temporalio/client';
 import { applyProject } from '../activities/project/apply.ts';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { controlOpenApi, createControl } from '../../api/control.ts';
+import type { Diagnosis, ModelDetail, RunSummary, Status } from '../../api/control/shapes.ts';
 import type { Stores } from '../../bucket/index.ts';
 import { Problem } from '../../schemas/index.ts';
 import { fill, MODEL, noTemporal, silent, temporaryStores } from './control/records.ts';
@@ -27,10 +28,10 @@ async function problemOf(answer: Response): Promise<Problem> {
   expect(problem.status).toBe(answer.status);
   return problem;
 }
-const json = async (path: string): Promise<any> => {
+const json = async <T = unknown>(path: string): Promise<T> => {
   const answer = await app.request(path);
   expect(answer.status).toBe(200);
-  return answer.json();
+  return (await answer.json()) as T;
 };
 
 describe('reading', () => {
@@ -52,7 +53,7 @@ describe('reading', () => {
   });
 
   it('a model shows its serving revision, and which version serves', async () => {
-    const model = await json(`/v1/models/${MODEL}`);
+    const model = await json<ModelDetail>(`/v1/models/${MODEL}`);
     expect(model.serving).toMatchObject({ n: 2, because: 'version 2 passed its gate' });
     expect(model.versions).toMatchObject([
       { n: 2, serves: 'champion', metric: 'logLoss', value: 0.481 },
@@ -65,8 +66,8 @@ describe('reading', () => {
   });
 
   it('runs are listed newest first, the primary metric beside the baseline', async () => {
-    const runs = await json(`/v1/runs?model=${MODEL}`);
-    expect(runs.map((run: { id: string }) => run.id)).toEqual(['20261102T000000Z-2', '20261101T000000Z-1']);
+    const runs = await json<RunSummary[]>(`/v1/runs?model=${MODEL}`);
+    expect(runs.map((run) => run.id)).toEqual(['20261102T000000Z-2', '20261101T000000Z-1']);
     expect(runs[1]).toMatchObject({ metric: 'logLoss', value: 0.481, baseline: 0.497, version: 1 });
     expect(await json('/v1/runs?limit=1')).toHaveLength(1);
   });
@@ -82,7 +83,7 @@ describe('reading', () => {
   });
 
   it('status says what does not answer and lists the models all the same', async () => {
-    const status = await json('/v1/status');
+    const status = await json<Status>('/v1/status');
     expect(status.bucket).toEqual({ ok: true, because: 'serving log at revision 2' });
     expect(status.temporal).toMatchObject({ ok: false, because: expect.stringContaining('nothing listens there') });
     expect(status.models).toMatchObject([{ model: MODEL, champion: 2 }]);
@@ -150,9 +151,7 @@ describe('with Temporal down', () => {
     ['GET', `/v1/trainings/train-${MODEL}`],
   ])('%s %s is a 503 that says so and what still works', async (method, path) => {
     const answer =
-      method === 'GET'
-        ? await app.request(path)
-        : await post(path, { ...(path.endsWith('promote') ? { version: 2 } : {}) });
+      method === 'GET' ? await app.request(path) : await post(path, path.endsWith('promote') ? { version: 2 } : {});
     const problem = await problemOf(answer);
     expect(problem).toMatchObject({ status: 503, title: 'Temporal does not answer' });
     expect(problem.detail).toContain('nothing listens there');
@@ -194,7 +193,7 @@ describe('bad requests', () => {
 describe('doctor', () => {
   it('finds bucket and model, and gives each failed check a next step', async () => {
     await fill(stores);
-    const { says, checks } = await json('/v1/doctor');
+    const { says, checks } = await json<Diagnosis>('/v1/doctor');
     expect(says).toBe('fail');
     expect(checks).toMatchObject([
       { check: 'bucket', says: 'ok' },
@@ -211,7 +210,7 @@ describe('doctor', () => {
   });
 
   it('says that no model is applied yet', async () => {
-    expect((await json('/v1/doctor')).checks[1]).toMatchObject({ check: 'models', says: 'warn' });
+    expect((await json<Diagnosis>('/v1/doctor')).checks[1]).toMatchObject({ check: 'models', says: 'warn' });
   });
 });
 
@@ -234,6 +233,6 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
     '/v1/trainings/{workflowId}',
   ]);
   expect(Object.keys(components!.schemas!)).toEqual(
-    expect.arrayContaining(['Applied', 'Diagnosis', 'ModelDetail', 'Problem', 'Run', 'Training']),
+    expect.arrayContaining(['Diagnosis', 'ModelDetail', 'Problem', 'Run', 'Training']),
   );
 });

@@ -30,7 +30,7 @@ beforeEach(async () => {
   temporary = await temporaryStores();
   folder = mkdtempSync(join(tmpdir(), 'gauntlet-project-'));
   const app = createControl({ stores: temporary.stores, temporal: noTemporal, log: silent });
-  client = createClient('http://gauntlet.test', { fetch: async (input, init) => app.request(input as string, init) });
+  client = createClient('http://gauntlet.test', { fetch: async (input, init) => app.request(input, init) });
 });
 afterEach(() => {
   temporary.remove();

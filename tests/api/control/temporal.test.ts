@@ -3,7 +3,8 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createControl } from '../../../api/control.ts';
-import { TASK_QUEUE } from '../../../schemas/index.ts';
+import type { Promotion, Started, Training } from '../../../api/control/shapes.ts';
+import { TASK_QUEUE, type Problem } from '../../../schemas/index.ts';
 import { shared } from '../../../workers/temporal/index.ts';
 import { createLocalEnv } from '../../servers/temporal.ts';
 import { fill, MODEL, silent, temporaryStores } from './records.ts';
@@ -38,9 +39,9 @@ const post = async (path: string, body: unknown) => {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  return { status: answer.status, body: (await answer.json()) as any };
+  return { status: answer.status, body: (await answer.json()) as Partial<Problem & Started & Promotion> };
 };
-const get = async (path: string): Promise<any> => (await app.request(path)).json();
+const get = async (path: string): Promise<unknown> => (await app.request(path)).json();
 
 async function withWorker<T>(act: () => Promise<T>): Promise<T> {
   const worker = await Worker.create({
@@ -62,9 +63,9 @@ async function withWorker<T>(act: () => Promise<T>): Promise<T> {
   return worker.runUntil(act);
 }
 
-async function until(path: string, holds: (body: any) => boolean): Promise<any> {
+async function until(path: string, holds: (body: Training) => boolean): Promise<Training> {
   for (let i = 0; i < 200; i++) {
-    const body = await get(path);
+    const body = (await get(path)) as Training;
     if (holds(body)) return body;
     await sleep(100);
   }
@@ -176,17 +177,18 @@ describe('promotion', () => {
 });
 
 it('the doctor finds Temporal, its search attributes and no worker', async () => {
-  const { checks } = await get('/v1/doctor');
-  expect(checks).toEqual(
-    expect.arrayContaining([
+  expect(await get('/v1/doctor')).toMatchObject({
+    checks: expect.arrayContaining([
       expect.objectContaining({ check: 'temporal', says: 'ok' }),
       { check: 'search attributes', says: 'ok', found: expect.stringContaining('GauntletVersion') },
       expect.objectContaining({ check: 'workers of gauntlet-training', says: 'warn' }),
       { check: 'workflows', says: 'ok', found: 'none is wedged' },
     ]),
-  );
+  });
 });
 
 it('status says which server and namespace answer', async () => {
-  expect((await get('/v1/status')).temporal).toMatchObject({ ok: true, because: expect.stringContaining('default') });
+  expect(await get('/v1/status')).toMatchObject({
+    temporal: { ok: true, because: expect.stringContaining('default') },
+  });
 });
