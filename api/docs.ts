@@ -38,23 +38,24 @@ const PAGE = `<!doctype html>
 const START = `SwaggerUIBundle({ url: 'openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });
 `;
 
-/** The API's page for people: Swagger UI from its package, over /openapi.json. Mount it at /docs. */
+/** The API's page for people: Swagger UI from its package at /docs, over the /openapi.json beside it. */
 export function docsRoutes(): Hono {
   const docs = new Hono();
   const headers = { 'content-security-policy': CSP, 'x-content-type-options': 'nosniff' };
-  docs.get('/', (c) =>
-    // The page's links are relative to /docs, so that it also works behind a path prefix.
-    c.req.path.endsWith('/') ? c.redirect('../docs') : c.html(PAGE, 200, headers),
+  docs.get('/docs', (c) => c.html(PAGE, 200, headers));
+  // The page's links are relative to /docs, so that it also works behind a path prefix.
+  docs.get('/docs/', (c) => c.redirect('../docs'));
+  docs.get('/docs/start.js', (c) =>
+    c.body(START, 200, { ...headers, 'content-type': 'text/javascript; charset=utf-8' }),
   );
-  docs.get('/start.js', (c) => c.body(START, 200, { ...headers, 'content-type': 'text/javascript; charset=utf-8' }));
   for (const [name, type] of Object.entries(ASSETS))
-    docs.get(`/${name}`, async (c) =>
+    docs.get(`/docs/${name}`, async (c) =>
       c.body(new Uint8Array(await readFile(join(swagger, name))), 200, {
         ...headers,
         'content-type': type,
         'cache-control': 'public, max-age=3600',
       }),
     );
-  docs.all('/*', (c, next) => (c.req.method === 'GET' || c.req.method === 'HEAD' ? next() : problemMethod('GET')(c)));
+  docs.on(['POST', 'PUT', 'PATCH', 'DELETE'], ['/docs', '/docs/*'], problemMethod('GET'));
   return docs;
 }

@@ -93,7 +93,10 @@ const SERVER_PATHS: Json = {
 };
 
 function problemSchema(): Json {
-  const { $schema, $id, ...schema } = z.toJSONSchema(Problem, { io: 'input' }) as Json;
+  const registry = z.registry<{ id: string }>().add(Problem, { id: 'Problem' });
+  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}`, io: 'input' });
+  // A component is no document of its own.
+  const { $schema: _schema, $id: _id, ...schema } = schemas['Problem']!;
   return schema;
 }
 
@@ -169,9 +172,7 @@ const rowsSchema = (model: string): Json => ({
 
 /** What a request may give for one input, as JSON Schema. Limits of dates have no keyword, so words tell them. */
 function inputSchema(input: Input): Json {
-  // An optional input may also be null: it is the same as left out.
-  const orNull = input.nullable || input.optional;
-  const typed = (type: string): Json => ({ type: orNull ? [type, 'null'] : type });
+  const typed = (type: string): Json => ({ type: input.nullable ? [type, 'null'] : type });
   const described = (...words: (string | false | undefined)[]): Json => {
     const text = words.filter(Boolean).join('. ');
     return text ? { description: text } : {};
@@ -191,10 +192,16 @@ function inputSchema(input: Input): Json {
       return input.values
         ? {
             ...typed('string'),
-            enum: orNull ? [...input.values, null] : input.values,
+            enum: input.nullable ? [...input.values, null] : input.values,
             ...described(input.description),
           }
-        : { ...typed('string'), maxLength: input.maxLength, ...described(input.description) };
+        : {
+            ...typed('string'),
+            // An empty text is a missing value.
+            ...(input.nullable || input.optional ? {} : { minLength: 1 }),
+            maxLength: input.maxLength,
+            ...described(input.description),
+          };
     case 'date':
     case 'timestamp':
       return {

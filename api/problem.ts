@@ -2,7 +2,7 @@ import type { Context, ErrorHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import * as z from 'zod';
-import { Problem, UserError, type Issue } from '../schemas/index.ts';
+import { UserError, type Issue, type Problem } from '../schemas/index.ts';
 import { requestId } from './request-id.ts';
 
 export interface ProblemFields {
@@ -50,12 +50,13 @@ export function problem(c: Context, fields: ProblemFields): Response {
 
 /**
  * The answer to a mistake of the caller's or of whoever described the model, by the type of the UserError:
- * what is not there 404, what came too late or at the wrong moment 409, all else 422.
+ * what is not there 404, what came at the wrong moment 409, a disk that is full 507, all else 422.
  */
-function statusOfUserError(type: string): 404 | 409 | 422 {
-  if (/^(no[- ]?such|unknown|not[- ]?found)/i.test(type)) return 404;
-  if (/^(needs|held|moved|conflict|already|nothing)/i.test(type)) return 409;
-  return 422;
+function statusOfUserError(type: string): 404 | 409 | 422 | 507 {
+  const name = slug(type);
+  if (/^(no|unknown|not-found)(-|$)/.test(name)) return 404;
+  if (/^(needs|held|moved|conflict|already|nothing)(-|$)/.test(name)) return 409;
+  return name === 'disk-full' ? 507 : 422;
 }
 
 /** "NoSuchModel" and "no such model" both as "no-such-model". */
@@ -100,7 +101,7 @@ export function problemOf(error: unknown): ProblemFields {
   if (error instanceof z.ZodError)
     return { status: 422, type: 'invalid', title: 'The request is not valid', issues: issuesOfZod(error) };
   if (error instanceof HTTPException && error.status < 500)
-    return { status: error.status as ContentfulStatusCode, title: error.message || 'The request was refused' };
+    return { status: error.status, title: error.message || 'The request was refused' };
   return {
     status: 500,
     type: 'internal',

@@ -101,7 +101,7 @@ export function createServing(options: ServingOptions): ServingApp {
     return c.body(document.text, 200, { 'content-type': 'application/json', 'cache-control': 'no-cache' });
   });
   app.all('/openapi.json', problemMethod('GET'));
-  app.route('/docs', docsRoutes());
+  app.route('/', docsRoutes());
 
   app.onError(problemOnError(log));
   app.notFound(problemNotFound);

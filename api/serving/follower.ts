@@ -172,7 +172,7 @@ export class Follower {
 
   private async poll(): Promise<void> {
     while (!this.stopped) {
-      const more = this.head === undefined ? await this.catchUp() : await this.readNext(this.head + 1);
+      const more = this.head === undefined ? await this.catchUp() : await this.readNext(this.head);
       if (!more) await sleep(this.options.pollMs, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }
@@ -184,12 +184,12 @@ export class Follower {
   }
 
   /** True: there was a revision, so there may be another. */
-  private async readNext(n: number): Promise<boolean> {
+  private async readNext(after: number): Promise<boolean> {
     try {
-      const revision = await this.options.stores.serving.next(n);
+      const revision = await this.options.stores.serving.next(after);
       this.bucketWorks();
       if (!revision) return false;
-      this.head = n;
+      this.head = revision.n;
       void this.converge(this.want(revision));
       return true;
     } catch (error) {
