@@ -1,5 +1,13 @@
 /** One record of each kind, as small as its schema allows. */
-import { DatasetVersion, Look, ModelSpec, ModelVersion, Project, Run, type Cause } from '../../schemas/index.ts';
+import {
+  ModelSpec,
+  type Cause,
+  type DatasetVersion,
+  type Look,
+  type ModelVersion,
+  type Project,
+  type Run,
+} from '../../schemas/index.ts';
 
 export const sha = (digit: string): string => digit.repeat(64);
 const at = '2026-11-24T10:00:00.000Z';

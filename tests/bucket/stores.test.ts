@@ -86,7 +86,7 @@ describe('projects', () => {
   it('applied at once get different numbers, and the same project at once one number', async () => {
     const digits = ['a', 'b', 'c', 'd', 'e', 'f'];
     const created = await Promise.all(digits.map((digit) => stores.projects.create(project(sha(digit)))));
-    expect(created.map(({ n }) => n).sort()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(created.map(({ n }) => n).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
     const same = await Promise.all(digits.map(() => stores.projects.create(project(sha('0')))));
     expect(new Set(same.map(({ n }) => n))).toEqual(new Set([7]));
   });
@@ -154,7 +154,7 @@ describe('versions', () => {
   it('made at once get different numbers, and of one cause at once one number', async () => {
     const runs = ['a', 'b', 'c', 'd', 'e'];
     const created = await Promise.all(runs.map((id) => stores.versions.create(version(id))));
-    expect(created.map(({ n }) => n).sort()).toEqual([1, 2, 3, 4, 5]);
+    expect(created.map(({ n }) => n).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5]);
     const same = await Promise.all(runs.map(() => stores.versions.create(version('f'))));
     expect(same.map(({ n }) => n)).toEqual([6, 6, 6, 6, 6]);
   });
@@ -189,7 +189,7 @@ describe('a record', () => {
   });
 
   it('with a figure that is not a number is never written', async () => {
-    await expect(stores.versions.create({ ...version('a'), lossSd: Number.NaN })).rejects.toThrow();
+    await expect(stores.versions.create({ ...version('a'), lossSd: Number.NaN })).rejects.toThrow('lossSd');
     expect(await stores.versions.numbers('churn')).toEqual([]);
   });
 

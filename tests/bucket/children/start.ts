@@ -17,7 +17,7 @@ export function linesOf(child: ChildProcessWithoutNullStreams): () => Promise<st
   return async () => {
     const { value, done } = await lines.next();
     if (done) throw new Error('the process ended');
-    return value as string;
+    return value;
   };
 }
 
