@@ -41,40 +41,39 @@ export function findSplit(
   node: NodeSums,
   { l2, minChildWeight, minChildRows }: SplitLimits,
 ): Split | undefined {
-  const { sums, counts } = histogram;
-  const score = (g: number, h: number): number => (g * g) / (h + l2 || Infinity);
-  const nodeScore = score(node.gradient, node.hessian);
+  const nodeScore = node.gradient === 0 ? 0 : (node.gradient * node.gradient) / (node.hessian + l2);
   // Rounding alone can make a tiny gain; such a split says nothing.
   let bestGain = 1e-10 * Math.max(1, nodeScore);
   let best: Split | undefined;
 
   for (const feature of features) {
-    const first = offsets[feature]!;
-    const missing = offsets[feature + 1]! - 1;
-    const missingRows = counts[missing]!;
+    const first = 3 * offsets[feature]!;
+    const missing = 3 * (offsets[feature + 1]! - 1);
+    const missingRows = histogram[missing + 2]!;
+    const sides = missingRows > 0 ? 2 : 1;
     let g = 0;
     let h = 0;
     let rows = 0;
-    for (let bin = first; bin < missing; bin++) {
-      if (counts[bin] === 0) continue; // the same split as the bin before
-      g += sums[2 * bin]!;
-      h += sums[2 * bin + 1]!;
-      rows += counts[bin]!;
-      for (let missingLeft = 0; missingLeft <= (missingRows > 0 ? 1 : 0); missingLeft++) {
-        const leftG = missingLeft ? g + sums[2 * missing]! : g;
-        const leftH = missingLeft ? h + sums[2 * missing + 1]! : h;
+    for (let at = first; at < missing; at += 3) {
+      if (histogram[at + 2] === 0) continue; // the same split as the bin before
+      g += histogram[at]!;
+      h += histogram[at + 1]!;
+      rows += histogram[at + 2]!;
+      for (let missingLeft = 0; missingLeft < sides; missingLeft++) {
+        const leftG = missingLeft ? g + histogram[missing]! : g;
+        const leftH = missingLeft ? h + histogram[missing + 1]! : h;
         const leftRows = missingLeft ? rows + missingRows : rows;
         const rightRows = node.rows - leftRows;
         if (leftRows < minChildRows || rightRows < minChildRows) continue;
         const rightG = node.gradient - leftG;
         const rightH = node.hessian - leftH;
         if (leftH < minChildWeight || rightH < minChildWeight) continue;
-        const gain = score(leftG, leftH) + score(rightG, rightH) - nodeScore;
-        if (!(gain > bestGain)) continue;
+        const gain = (leftG * leftG) / (leftH + l2) + (rightG * rightG) / (rightH + l2) - nodeScore;
+        if (!(gain > bestGain)) continue; // nor NaN, of a child without weight
         bestGain = gain;
         best = {
           feature,
-          bin: bin - first,
+          bin: (at - first) / 3,
           missingLeft: missingRows > 0 ? missingLeft === 1 : leftRows >= rightRows,
           gain,
           left: { gradient: leftG, hessian: leftH, rows: leftRows },

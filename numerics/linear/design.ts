@@ -2,6 +2,7 @@ import type { Matrix } from '../matrix.ts';
 
 /** Columns with fewer non-zeros than this share of rows are kept as those alone: one-hot columns, mostly. */
 const SPARSE_SHARE = 0.3;
+const BLOCK_ROWS = 512;
 
 interface DenseColumn {
   /** [rows] less their mean */
@@ -61,24 +62,51 @@ export class Design {
     const gram = new Float64Array(size * size);
     const spread = new Float64Array(rows); // a sparse column, written out
     for (const [i, column] of this.#columns.entries()) {
-      let sum = 0;
-      for (const value of column.values) sum += value;
-      gram[(size - 1) * size + i] = sum;
-      if ('at' in column) for (let k = 0; k < column.values.length; k++) spread[column.at[k]!] = column.values[k]!;
-      for (let j = 0; j <= i; j++) {
-        const other = this.#columns[j]!;
-        // Whichever is sparse is walked along.
-        gram[i * size + j] =
-          'at' in column
-            ? 'at' in other
-              ? inner(other, spread)
-              : inner(column, other.values)
-            : inner(other, column.values);
-      }
-      if ('at' in column) for (const row of column.at) spread[row] = 0;
+      gram[(size - 1) * size + i] = column.values.reduce((sum, value) => sum + value, 0);
+      if (!('at' in column)) continue;
+      for (let k = 0; k < column.values.length; k++) spread[column.at[k]!] = column.values[k]!;
+      for (const [j, other] of this.#columns.entries())
+        if (!('at' in other)) gram[Math.max(i, j) * size + Math.min(i, j)] = inner(column, other.values);
+        else if (j <= i) gram[i * size + j] = inner(other, spread);
+      for (const row of column.at) spread[row] = 0;
     }
     gram[size * size - 1] = rows;
+    this.#addDenseGram(gram);
     return gram;
+  }
+
+  /**
+   * Products of dense columns with each other: four at a time, which read the one they share once, and in blocks of
+   * rows, so that all columns' blocks stay in the processor's cache.
+   */
+  #addDenseGram(gram: Float64Array): void {
+    const dense = this.#columns.flatMap((column, c) => ('at' in column ? [] : [{ c, values: column.values }]));
+    for (let from = 0; from < this.rows; from += BLOCK_ROWS) {
+      const to = Math.min(from + BLOCK_ROWS, this.rows);
+      for (const [nth, { c: i, values: x }] of dense.entries()) {
+        for (let first = 0; first <= nth; first += 4) {
+          const last = Math.min(first + 3, nth);
+          // Beyond the last column it is taken again, and its products are not kept.
+          const four = [first, first + 1, first + 2, first + 3].map((n) => dense[Math.min(n, last)]!);
+          const [a, b, c, d] = four.map(({ values }) => values) as [
+            Float64Array,
+            Float64Array,
+            Float64Array,
+            Float64Array,
+          ];
+          let [xa, xb, xc, xd] = [0, 0, 0, 0];
+          for (let row = from; row < to; row++) {
+            const value = x[row]!;
+            xa += value * a[row]!;
+            xb += value * b[row]!;
+            xc += value * c[row]!;
+            xd += value * d[row]!;
+          }
+          const products = [xa, xb, xc, xd];
+          for (let k = 0; k <= last - first; k++) gram[i * this.size + four[k]!.c]! += products[k]!;
+        }
+      }
+    }
   }
 
   /** Weights of the columns as they were given: the offsets that centring took off go into the intercept. */
@@ -122,15 +150,6 @@ function inner(column: DenseColumn | SparseColumn, dense: Float64Array): number 
     for (let i = 0; i < values.length; i++) sum += values[i]! * dense[column.at[i]!]!;
     return sum;
   }
-  // Four sums at once: one alone would wait for each addition to end.
-  let [a, b, c] = [0, 0, 0];
-  const fours = values.length - (values.length % 4);
-  for (let i = 0; i < fours; i += 4) {
-    sum += values[i]! * dense[i]!;
-    a += values[i + 1]! * dense[i + 1]!;
-    b += values[i + 2]! * dense[i + 2]!;
-    c += values[i + 3]! * dense[i + 3]!;
-  }
-  for (let i = fours; i < values.length; i++) sum += values[i]! * dense[i]!;
-  return sum + a + (b + c);
+  for (let row = 0; row < values.length; row++) sum += values[row]! * dense[row]!;
+  return sum;
 }

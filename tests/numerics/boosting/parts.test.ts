@@ -89,10 +89,10 @@ const interleave = (g: Float64Array, h: Float64Array, rows: Int32Array): Float64
 it("a parent's histogram less one child's is the other child's, and every feature's bins sum to the node", () => {
   fc.assert(
     fc.property(fc.nat(), fc.integer({ min: 2, max: 200 }), (seed, n) => {
-      const { features, gradients, hessians } = randomTable(seed, n, 3);
+      const { features, gradients, hessians } = randomTable(seed, n, 6);
       const binned = binColumns(features, 8);
       const offsets = histogramOffsets(binned);
-      const all = Int32Array.of(0, 1, 2);
+      const all = Int32Array.of(0, 1, 2, 3, 4, 5); // four in one pass, and two
       const build = (rows: Int32Array) => {
         const histogram = emptyHistogram(offsets);
         buildHistogram(histogram, binned, offsets, all, rows, interleave(gradients, hessians, rows));
@@ -101,8 +101,11 @@ it("a parent's histogram less one child's is the other child's, and every featur
       const rows = Int32Array.from({ length: n }, (_, row) => row);
       const parent = build(rows);
       for (const f of all) {
-        const own = parent.sums.subarray(2 * offsets[f]!, 2 * offsets[f + 1]!);
-        expect(own.reduce((sum, g, i) => (i % 2 ? sum : sum + g), 0)).toBe(gradients.reduce((a, b) => a + b, 0));
+        const own = parent.subarray(3 * offsets[f]!, 3 * offsets[f + 1]!);
+        const sum = (part: number) => own.reduce((total, value, i) => (i % 3 === part ? total + value : total), 0);
+        expect(sum(0)).toBe(gradients.reduce((a, b) => a + b, 0));
+        expect(sum(1)).toBe(hessians.reduce((a, b) => a + b, 0));
+        expect(sum(2)).toBe(n);
       }
       subtractInPlace(parent, build(rows.filter((row) => row % 3 === 0)), offsets, all);
       expect(parent).toEqual(build(rows.filter((row) => row % 3 !== 0)));
