@@ -1,3 +1,4 @@
+import { shown } from '../../onnx/index.ts';
 import type { Issue, ModelVersion, Output } from '../../schemas/index.ts';
 
 /** Above or at it a binary answer is positive, where the version carries no threshold of its own. */
@@ -46,6 +47,5 @@ export function entityOf(row: unknown, name: string, at: string): { entity?: Ent
   }
   if (typeof given === 'number' && (Number.isInteger(given) ? Number.isSafeInteger(given) : Number.isFinite(given)))
     return { entity: given };
-  const found = typeof given === 'number' ? String(given) : Array.isArray(given) ? 'an array' : `a ${typeof given}`;
-  return { issue: { at, found, expected: 'text, or a number below 2^53 (send longer ones as text)' } };
+  return { issue: { at, found: shown(given), expected: 'text, or a number below 2^53 (send longer ones as text)' } };
 }

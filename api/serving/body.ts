@@ -52,15 +52,22 @@ function requireJson(headers: Headers): void {
 
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length');
-  if (length !== null) {
+  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  try {
     // The HTTP server holds a body to its content-length, so a small one needs no counting.
-    if (Number(length) > maxBytes) throw tooLarge(maxBytes);
-    return new Uint8Array(await request.arrayBuffer());
+    if (length !== null) return new Uint8Array(await request.arrayBuffer());
+    return await countBytes(request.body, maxBytes);
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    throw malformed('The body did not arrive whole.');
   }
-  if (request.body === null) return new Uint8Array();
+}
+
+async function countBytes(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {
+  if (body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  const reader = request.body.getReader();
+  const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return Buffer.concat(chunks);

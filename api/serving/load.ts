@@ -22,9 +22,15 @@ export async function loadModel(stores: LoadStores, model: string, n: number, no
     );
   const bytes = await stores.objects.read(version.onnx.sha256);
   const predictedAt = new Float64Array(version.warmUpRows.length).fill(nowMs / 1000);
-  const onnx = await openModel({ bytes, sha256: version.onnx.sha256, inputs: version.inputs });
+  const { columns } = decoded;
+  const onnx = await openModel({
+    bytes,
+    sha256: version.onnx.sha256,
+    inputs: version.inputs,
+    warmUp: { rows: columns, predictedAt },
+  });
   try {
-    checkOutputs(version, await onnx.predict(decoded.columns, predictedAt));
+    checkOutputs(version, await onnx.predict(columns, predictedAt));
   } catch (error) {
     await onnx.close();
     throw error;

@@ -1,10 +1,12 @@
-import { decodeRows } from '../../onnx/index.ts';
+import { decodeRows, shown } from '../../onnx/index.ts';
 import type { Issue, ModelVersion, Output } from '../../schemas/index.ts';
 import { ProblemError } from '../problem.ts';
 import { entityOf, predictionOf, type Entity, type Prediction } from './answer.ts';
 import type { Current } from './follower.ts';
 
 export const MAX_ROWS = 1000;
+/** As decodeRows: enough to mend a request by, and never an answer larger than the request. */
+const MAX_ISSUES = 100;
 
 type Answered = Prediction | { error: string };
 
@@ -32,7 +34,10 @@ export async function predict(
     entityOf(row, version.entity, many ? `rows[${i}].${version.entity}` : version.entity),
   );
   const issues = entities.flatMap(({ issue }) => issue ?? []);
-  if (!decoded.ok) issues.unshift(...(many && rows.length === 1 ? decoded.issues.map(inFirstRow) : decoded.issues));
+  if (!decoded.ok) {
+    const alone = many && rows.length === 1;
+    issues.unshift(...(alone ? decoded.issues.map((issue) => inList(issue, rows[0])) : decoded.issues));
+  }
   if (!decoded.ok || issues.length > 0) throw invalid(version, issues);
 
   const predictedAt = new Float64Array(rows.length).fill(nowMs / 1000);
@@ -58,28 +63,32 @@ const withEntity = (version: ModelVersion, entity: Entity | undefined, answer: o
 function rowsOf(body: unknown, version: ModelVersion): Asked {
   const expected = `one row as a JSON object, or {"rows": [...]} with 1 to ${MAX_ROWS} rows`;
   if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw invalid(version, [
-      { at: 'body', found: Array.isArray(body) ? 'an array' : `${body as null}`.slice(0, 80), expected },
-    ]);
+    throw invalid(version, [{ at: 'body', found: shown(body), expected }]);
   if (!Object.hasOwn(body, 'rows') || 'rows' in version.inputs || version.entity === 'rows')
     return { many: false, rows: [body] };
   const { rows, ...rest } = body as { rows: unknown };
   if (!Array.isArray(rows) || rows.length === 0 || rows.length > MAX_ROWS) {
-    const found = Array.isArray(rows) ? `${rows.length} rows` : rows === null ? 'null' : `a ${typeof rows}`;
+    const found = Array.isArray(rows) ? `${rows.length} rows` : shown(rows);
     throw invalid(version, [{ at: 'rows', found, expected: `an array of 1 to ${MAX_ROWS} rows` }]);
   }
   const besides = Object.keys(rest);
   if (besides.length > 0)
     throw invalid(
       version,
-      besides.map((at) => ({ at, found: 'a field beside rows', expected: 'only rows: fields belong inside a row' })),
+      besides.slice(0, MAX_ISSUES).map((name) => ({
+        at: name.slice(0, 64),
+        found: 'a field beside rows',
+        expected: 'only rows: fields belong inside a row',
+      })),
     );
   return { many: true, rows };
 }
 
-/** decodeRows names a single row's fields by themselves; here that row came in a list. */
-const inFirstRow = (issue: Issue): Issue =>
-  issue.at.startsWith('rows[') ? issue : { ...issue, at: `rows[0].${issue.at}` };
+/** decodeRows names a lone row `row` and its fields by themselves; in a list it has a place. */
+const inList = (issue: Issue, row: unknown): Issue => ({
+  ...issue,
+  at: typeof row === 'object' && row !== null && !Array.isArray(row) ? `rows[0].${issue.at}` : 'rows[0]',
+});
 
 const invalid = (version: ModelVersion, issues: Issue[]): ProblemError =>
   new ProblemError({

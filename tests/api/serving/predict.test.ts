@@ -164,16 +164,18 @@ describe('a bad request', () => {
     const one = await refused('/predict', { rows: [{ ...valid, adr: -1 }] });
     expect(one.issues?.map(({ at }) => at)).toEqual(['rows[0].adr']);
     const odd = await refused('/predict', { rows: [valid, null, [], 'x'] });
-    expect(odd.status).toBe(422);
+    expect(odd.issues?.map(({ at }) => at)).toEqual(['rows[1]', 'rows[2]', 'rows[3]']);
+    const alone = await refused('/predict', { rows: [null] });
+    expect(alone.issues?.map(({ at }) => at)).toEqual(['rows[0]']);
   });
 
   it.each([
-    ['[]', 422, 'an array'],
+    ['[]', 422, 'a list'],
     ['null', 422, 'null'],
     ['7', 422, '7'],
     ['"x"', 422, 'x'],
     ['{"rows": []}', 422, '0 rows'],
-    ['{"rows": {}}', 422, 'a object'],
+    ['{"rows": {}}', 422, 'an object'],
     ['{"rows": null}', 422, 'null'],
     [JSON.stringify({ rows: Array(1001).fill(valid) }), 422, '1001 rows'],
     [JSON.stringify({ rows: [valid], threshold: 0.5 }), 422, 'a field beside rows'],
