@@ -58,7 +58,16 @@ export async function trainProject(project: string, data?: string): Promise<Run>
     await run(
       steps.recordRun,
       ref,
-      { datasets, expectations: expected.results, rows, split, first, baseline, evaluation, ...(backtest && { backtest }) },
+      {
+        datasets,
+        expectations: expected.results,
+        rows,
+        split,
+        first,
+        baseline,
+        evaluation,
+        ...(backtest && { backtest }),
+      },
       { outcome: 'registered', version: 1 },
       cause,
       at,

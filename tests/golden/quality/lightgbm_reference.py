@@ -6,7 +6,7 @@
 
 Each project is read as Gauntlet reads it: the same rows.sql over the same Parquet file, the same split in order of
 maturing, the same settings, fitted on what a model at asOf could know. Nothing of Gauntlet is run. Strings become
-codes in order of frequency (ties by name), missing as a code of its own or filled with the most frequent, as the
+codes in order of frequency, rarest first, missing as a code of its own or filled with the most frequent, as the
 input's `impute` says; unknown is -1. Numbers are filled with the median or left missing.
 
 Each figure is given for SEEDS seeds of the row sampling and their mean: one seed moves AUC by about .001.
@@ -104,12 +104,12 @@ def encoder(spec, train):
         if given["type"] in ("date", "timestamp") or given.get("feature") == "false":
             continue
         if given["type"] == "string":
-            counts = train[name].dropna().value_counts()
-            order = sorted(counts.index, key=lambda v: (-counts[v], v))
-            fill = order[0] if given.get("impute") != "none" else ""
-            if fill == "":
-                order = order + [""]
-            codes = {value: i for i, value in enumerate(order)}
+            counts = train[name].dropna().value_counts().to_dict()
+            frequent = sorted(counts, key=lambda v: (-counts[v], v))
+            fill = frequent[0] if given.get("impute") != "none" else ""
+            counts[fill] = counts.get(fill, 0) + int(train[name].isna().sum())
+            order = sorted((v for v in counts if counts[v] > 0), key=lambda v: (-counts[v], v))
+            codes = {value: i for i, value in enumerate(reversed(order))}
             columns.append((name, lambda s, c=codes, f=fill: s.astype(object).where(s.notna(), f).map(c).fillna(-1).astype(float)))
         elif given["type"] == "boolean":
             columns.append((name, lambda s: s.astype(float)))
@@ -142,7 +142,7 @@ def parameters(spec, seed, classes):
         "lambda_l2": given["l2"],
         "max_bin": 255,
         "seed": seed,
-        "num_threads": 2,
+        "num_threads": 1,
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
