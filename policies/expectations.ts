@@ -53,7 +53,9 @@ function inWords(expectation: Expectation, source: string): string {
         const more = values.length - MOST_VALUES;
         return `in_set(${column}, ${values.slice(0, MOST_VALUES).join(', ')}${more > 0 ? `, and ${more} more` : ''})`;
       }
-      default:
+      case 'exists':
+      case 'not_null':
+      case 'unique':
         return `${expectation.expect}(${expectation.column})`;
     }
   };

@@ -101,7 +101,7 @@ function withoutComments(sql: string): string {
 function refused(error: unknown, db: Database, spec: SealOptions['spec'], linesAbove: number): unknown {
   if (error instanceof UserError) return error;
   const { text, line } = messageOf(error, db.hide, linesAbove);
-  const isAccess = /^Permission Error/.test(text);
+  const isAccess = text.startsWith('Permission Error');
   return explained('RowsSql', {
     what: `${spec.rows.sql}${line === undefined ? '' : `, line ${line}`}: ${isAccess ? 'it reads something other than the sources.' : 'DuckDB refused it.'}`,
     found: text.replaceAll('\n', '\n            '),
@@ -146,17 +146,18 @@ function plan(given: readonly TypedColumn[], spec: SealOptions['spec']): SealedC
     ({ name }) => !wanted.includes(name.toLowerCase()) && new RegExp(`\\b${escaped(name)}\\b`, 'i').test(condition),
   );
   const issues: Issue[] = [];
-  const sealed = [
-    ...['predicted_at', 'entity', 'label', 'known_at', ...Object.keys(spec.inputs)],
+  const order = [
+    'predicted_at',
+    'entity',
+    'label',
+    'known_at',
+    ...Object.keys(spec.inputs),
     ...kept.map(({ name }) => name),
-  ].map((name) =>
-    sealedColumn(
-      name,
-      given.find((column) => column.name.toLowerCase() === name.toLowerCase())!,
-      spec,
-      issues,
-    ),
-  );
+  ];
+  const sealed = order.map((name) => {
+    const column = given.find((one) => one.name.toLowerCase() === name.toLowerCase())!;
+    return sealedColumn(name, column, spec, issues);
+  });
   if (issues.length > 0)
     throw explained('RowsSql', {
       what: `${file} gives ${issues.length === 1 ? 'a column' : `${issues.length} columns`} of the wrong type.`,

@@ -225,7 +225,7 @@ export async function checkValues(
   const values = await db.rowsOf(
     `SELECT DISTINCT ${identifier(first.name)}::VARCHAR AS value FROM ${table} WHERE ${first.when} ORDER BY value LIMIT ${SHOWN + 1}`,
   );
-  const shown = values.slice(0, SHOWN).map(({ value }) => (value === null ? 'NULL' : String(value).slice(0, 40)));
+  const shown = values.slice(0, SHOWN).map(({ value }) => (value === null ? 'NULL' : (value as string).slice(0, 40)));
   const grouped = (n: unknown) => Number(n).toLocaleString('en-US');
   throw explained('RowsSql', {
     what: `${spec.rows.sql}: ${first.name} has values that cannot be used.`,

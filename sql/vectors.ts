@@ -25,7 +25,7 @@ export function doublesOf(chunk: DuckDBDataChunk, column: number): Float64Array 
  */
 export class TextReader {
   readonly #keys = new Int32Array(CACHE_SLOTS * 4);
-  readonly #texts = new Array<string | undefined>(CACHE_SLOTS);
+  readonly #texts = Array.from<string | undefined>({ length: CACHE_SLOTS });
 
   append(chunk: DuckDBDataChunk, column: number, into: (string | null)[]): void {
     const vector = chunk.getColumnVector(column) as unknown as RawVector;

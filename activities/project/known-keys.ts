@@ -41,7 +41,7 @@ export function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[], ro
 }
 
 function defOf(schema: z.core.$ZodType): Def {
-  return schema._zod.def as unknown as Def;
+  return schema._zod.def;
 }
 
 /** Optional, default and the like are looked through; of a union stay the options that the value may mean. */

@@ -157,7 +157,10 @@ function mistakesOf(issue: z.core.$ZodIssue, above: PropertyKey[], root: unknown
       return [mistake(bound(issue.origin, Number(issue.minimum), issue.inclusive ? 'at least' : 'more than'))];
     case 'too_big':
       return [mistake(bound(issue.origin, Number(issue.maximum), issue.inclusive ? 'at most' : 'less than'))];
-    default:
+    case 'custom':
+    case 'invalid_format':
+    case 'invalid_element':
+    case 'not_multiple_of':
       return [mistake(issue.message)];
   }
 }
@@ -216,11 +219,8 @@ function foundAt(root: unknown, path: readonly PropertyKey[]): string {
   if (value === null) return 'an empty value';
   if (typeof value === 'string') return value === '' ? 'an empty text' : `the text ${shorten(value)}`;
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  return typeof value === 'object'
-    ? Object.keys(value).length === 0
-      ? 'an empty map'
-      : 'a map'
-    : String(value as number);
+  if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty map' : 'a map';
+  return JSON.stringify(value);
 }
 
 function shorten(text: string): string {

@@ -16,7 +16,8 @@ export async function expectGoldenError(name: string, act: () => unknown, hide: 
       () => undefined,
       (thrown: unknown) => thrown,
     );
-  if (!(error instanceof UserError)) throw error ?? new Error(`golden error ${name}: nothing was thrown`);
+  if (error === undefined) throw new Error(`golden error ${name}: nothing was thrown`);
+  if (!(error instanceof UserError)) throw error instanceof Error ? error : new Error('something other than an Error was thrown', { cause: error });
   let text = `${error.type}\n${error.message}\n`;
   for (const [value, stands] of Object.entries(hide)) text = text.replaceAll(value, stands);
   const file = fileURLToPath(new URL(`errors/${name}.txt`, import.meta.url));

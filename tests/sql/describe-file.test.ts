@@ -39,7 +39,7 @@ describe('describeFile', () => {
       as('a.ndjson.gz', 'ndjson', true),
       as('a.parquet', 'parquet'),
     ])
-      expect(await describeFile(file), file.file).toEqual({ rows: 2, columns });
+      expect([file.file, await describeFile(file)]).toEqual([file.file, { rows: 2, columns }]);
   });
 
   it('takes a CSV of texts alone by its header', async () => {
