@@ -21,7 +21,9 @@ export async function run(argv: string[]): Promise<number> {
 const debugging = () => process.env['GAUNTLET_DEBUG'] === '1';
 
 function userErrorText(error: UserError): string {
-  const issues = error.issues.map(({ at, found, expected }) => `  ${at}: found ${found}; expected ${expected}`);
+  const issues = error.issues
+    .filter(({ at, found }) => !(error.message.includes(at) && error.message.includes(found))) // not said yet
+    .map(({ at, found, expected }) => `  ${at}: found ${found}; expected ${expected}`);
   return [error.message, ...issues, ...(debugging() && error.stack ? [error.stack] : [])].join('\n');
 }
 

@@ -56,22 +56,14 @@ export async function applyUpload(
   return applyProject(stores, { spec, files }, o);
 }
 
-/** model.yaml, and the files that it names. */
-function namedFiles(spec: ModelSpec): Set<string> {
-  return new Set(
-    ['model.yaml', spec.rows.sql, ...Object.values(spec.sources).map(({ file }) => file)].map((path) =>
-      posix.normalize(path),
-    ),
-  );
-}
+/** model.yaml and the files that it names, as it names them. */
+const namedFiles = (spec: ModelSpec): Set<string> =>
+  new Set(['model.yaml', spec.rows.sql, ...Object.values(spec.sources).map(({ file }) => file)]);
 
 function isInside(path: string): boolean {
+  const within = posix.normalize(path);
   return (
-    path !== '' &&
-    !path.includes('\\') &&
-    !posix.isAbsolute(path) &&
-    posix.normalize(path) === path &&
-    !path.startsWith('..')
+    !path.includes('\\') && !posix.isAbsolute(path) && within !== '.' && within !== '..' && !within.startsWith('../')
   );
 }
 

@@ -23,6 +23,8 @@ export interface TemporalOptions {
 /** gRPC's codes for a server that is not there, does not answer in time, or hung up. */
 const UNREACHABLE = new Set([1, 4, 14]);
 const DEFAULT_TIMEOUT_MS = 5_000;
+/** A connection that gives up by itself says why, so it is given the time to. */
+const REASON_MS = 3_000;
 
 /**
  * Does one thing with Temporal under a deadline.
@@ -33,7 +35,7 @@ export async function withTemporal<T>(o: TemporalOptions, act: (client: Client) 
   const ms = o.temporalTimeoutMs ?? DEFAULT_TIMEOUT_MS;
   let client: Client;
   try {
-    client = await inTime(o.temporal(), ms);
+    client = await inTime(o.temporal(), ms + REASON_MS);
   } catch (error) {
     throw temporalDown(error);
   }
