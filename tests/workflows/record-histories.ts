@@ -1,0 +1,65 @@
+/**
+ * Records golden histories: node --import tsx tests/workflows/record-histories.ts
+ *
+ * Run it when a workflow is new or a new way to end is added. A history that no longer replays is never recorded anew
+ * to make a test pass: open workflows have such histories too, and need patched().
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { execFile } from 'node:child_process';
+import { temporalBinary } from '../servers/temporal.ts';
+import { startInProcess } from '../e2e/in-process.ts';
+import { visits, writeSmallProject } from '../e2e/small-project.ts';
+
+const TO = fileURLToPath(new URL('../histories', import.meta.url));
+const gauntlet = await startInProcess();
+
+async function record(name: string, type: string, workflowId: string, input: unknown): Promise<void> {
+  const handle = await gauntlet.start(type, workflowId, input);
+  await handle.result().catch(() => {});
+  const { stdout } = await promisify(execFile)(
+    await temporalBinary(),
+    ['workflow', 'show', '--output', 'json', '--workflow-id', workflowId, '--address', gauntlet.env.address],
+    { maxBuffer: 64e6 },
+  );
+  const history = JSON.parse(stdout) as { events: unknown[] };
+  await writeFile(join(TO, `${name}.json`), JSON.stringify({ workflowId, history }, null, 1) + '\n');
+  process.stdout.write(`${name}: ${history.events.length} events\n`);
+}
+
+try {
+  await mkdir(TO, { recursive: true });
+  const spec = { training: { algorithm: 'gradientBoosting', trees: 5, maxDepth: 2, earlyStoppingRounds: 0 } };
+  await gauntlet.apply(
+    await writeSmallProject(join(gauntlet.folder, 'small'), { spec: { ...spec, backtest: { until: '2025-06-01' } } }),
+  );
+  await gauntlet.apply(
+    await writeSmallProject(join(gauntlet.folder, 'weak'), {
+      name: 'weak',
+      spec: { ...spec, evaluation: { gates: { atLeast: { auc: 0.999 } } } },
+    }),
+  );
+  const dirty = visits(1500).replace(/^(7,\d{4}-\d\d-\d\d),\d+,/m, '$1,900,');
+  await gauntlet.apply(await writeSmallProject(join(gauntlet.folder, 'dirty'), { name: 'dirty', csv: dirty, spec }));
+
+  await record('training-pipeline-registered', 'trainingPipeline', 'train-small', { model: 'small' });
+  await record('promotion-promoted', 'promotion', 'rollout-small', { model: 'small', version: 1 });
+  await record('training-pipeline-halted-at-gate', 'trainingPipeline', 'train-weak', { model: 'weak' });
+  await record('training-pipeline-halted-at-expectations', 'trainingPipeline', 'train-dirty', { model: 'dirty' });
+  await record('training-pipeline-unknown-model', 'trainingPipeline', 'train-smal', { model: 'smal' });
+  await gauntlet.train({ model: 'small', overrides: { 'training.trees': 4 } });
+  await record('promotion-needs-stages', 'promotion', 'rollout-small', { model: 'small', version: 2 });
+  await record('promotion-forced', 'promotion', 'rollout-small', {
+    model: 'small',
+    version: 2,
+    force: true,
+    reason: 'history',
+  });
+  await record('rollback', 'rollback', 'rollback-small', { model: 'small', by: 'ana', reason: 'history' });
+  await gauntlet.apply(await writeSmallProject(join(gauntlet.folder, 'served'), { name: 'served', spec }));
+  await record('training-pipeline-promoted', 'trainingPipeline', 'train-served', { model: 'served', promote: true });
+} finally {
+  await gauntlet.stop();
+}
