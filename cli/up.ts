@@ -1,9 +1,8 @@
 import { styleText } from 'node:util';
-import type { Client as Temporal, WorkflowExecutionDescription } from '@temporalio/client';
 import { applyProject } from '../activities/project/apply.ts';
 import { readProjectFolder } from '../activities/project/read-folder.ts';
-import { createClient } from '../api/client.ts';
-import { TASK_QUEUE, UserError, type ModelVersion } from '../schemas/index.ts';
+import { ApiProblem, createClient, type Client } from '../api/client.ts';
+import { UserError, type ModelVersion } from '../schemas/index.ts';
 import { start, type Running } from '../workers/start.ts';
 import { bucketUrl, modelsFolder, whoami } from './environment.ts';
 import { followTraining } from './follow.ts';
@@ -14,8 +13,12 @@ export interface UpOptions {
   port?: number;
   /** Models to train and serve, where they are not served yet. */
   train: string[];
+  /** Each line as one JSON object on stdout: {"says": "..."}. */
+  json?: boolean;
 }
 
+/** A second Ctrl-C after this long is meant: then nothing is waited for. npm and the terminal both pass on the first. */
+const IMPATIENT_AFTER_MS = 1_000;
 const SERVED_WITHIN_MS = 120_000;
 
 /**
@@ -24,7 +27,10 @@ const SERVED_WITHIN_MS = 120_000;
  */
 export async function up(options: UpOptions): Promise<void> {
   const bold = (text: string) => styleText('bold', text, { stream: process.stdout });
-  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  const say = (line: string) => {
+    if (!options.json) process.stdout.write(`${line}\n`);
+    else if (line !== '') process.stdout.write(`${JSON.stringify({ says: line })}\n`);
+  };
   const ended = new AbortController();
   const stopped = untilSignal(ended);
   const running = await start({
@@ -54,12 +60,17 @@ export async function up(options: UpOptions): Promise<void> {
 }
 
 function untilSignal(ended: AbortController): Promise<void> {
+  let first = 0;
   return new Promise((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.on(signal, () => {
-        if (ended.signal.aborted) return; // npm and the terminal both pass it on
-        ended.abort();
-        done();
+        if (!ended.signal.aborted) {
+          first = Date.now();
+          ended.abort();
+          done();
+        } else if (Date.now() - first > IMPATIENT_AFTER_MS) {
+          process.exit(130);
+        }
       });
   });
 }
@@ -80,29 +91,23 @@ async function trainAndServe(
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { stores, client } = running;
+  const { stores } = running;
+  const client = createClient(running.url);
   const served = await stores.serving.current(model);
   if (served?.serving.champion !== undefined) {
     say(`${model}: version ${served.serving.champion} serves since revision ${served.n}, nothing to train`);
     return;
   }
   const workflowId = `train-${model}`;
-  const before = await describe(client, workflowId);
+  const isRunning = await goesOn(client, workflowId);
   const newest = await stores.versions.newest(model);
-  if (before?.status.name === 'RUNNING')
-    say(`${model}: going on with ${workflowId}, started ${before.startTime.toISOString()}`);
+  if (isRunning) say(`${model}: going on with ${workflowId}, which an earlier start began`);
   else if (!newest) {
-    await client.workflow.start('trainingPipeline', {
-      taskQueue: TASK_QUEUE,
-      workflowId,
-      args: [{ model, promote: true }],
-      staticSummary: `Train ${model} and serve it`,
-      priority: { priorityKey: 3, fairnessKey: model },
-    });
+    await client.train(model, { promote: true }, workflowId);
     say(`${model}: training, as workflow ${workflowId}`);
   }
-  if (!newest || before?.status.name === 'RUNNING') {
-    const training = await Promise.race([followTraining(createClient(running.url), workflowId, say), aborted(signal)]);
+  if (isRunning || !newest) {
+    const training = await Promise.race([followTraining(client, workflowId, say), aborted(signal)]);
     if (!training) return;
     if (training.failure)
       throw new UserError('TrainingFailed', `${model} was not trained: ${training.failure.message}`);
@@ -110,52 +115,41 @@ async function trainAndServe(
       say(`${model}: halted at ${training.result?.stage}: ${training.result?.because}`);
       return;
     }
+  } else {
+    // Registered, and stopped before anybody asked for its rollout.
+    await client.promote(model, { version: newest.n, by: whoami() });
   }
-  await serveNewest(running, model, say, signal);
+  await untilServed(running, model, say, signal);
 }
 
-/** Waits for the rollout that the pipeline started; starts it where nobody did. */
-async function serveNewest(
-  running: Running,
+async function goesOn(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.training(workflowId)).status === 'running';
+  } catch (error) {
+    if (error instanceof ApiProblem && error.status === 404) return false;
+    throw error;
+  }
+}
+
+async function untilServed(
+  { serving }: Running,
   model: string,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { client, stores, serving } = running;
-  const version = (await stores.versions.newest(model))!;
-  const workflowId = `rollout-${model}`;
-  const rollout = await describe(client, workflowId);
-  if (!rollout)
-    await client.workflow.start('promotion', {
-      taskQueue: TASK_QUEUE,
-      workflowId,
-      args: [{ model, version: version.n, by: whoami() }],
-      staticSummary: `Roll out ${model} version ${version.n}`,
-      priority: { priorityKey: 1, fairnessKey: model },
-    });
   const until = Date.now() + SERVED_WITHIN_MS;
-  for (;;) {
+  while (!signal.aborted) {
     const state = serving.status().models.find((served) => served.model === model);
     if (state?.serving) {
       say(`${model}: version ${state.serving.version} serves, revision ${state.serving.revision}`);
       return;
     }
-    if (signal.aborted) return;
     if (Date.now() > until)
       throw new UserError(
         'NotServed',
-        `${model} version ${version.n} is not served after ${SERVED_WITHIN_MS / 1000} seconds: ${serving.ready().because}. Look at workflow ${workflowId}.`,
+        `${model} is not served after ${SERVED_WITHIN_MS / 1000} seconds: ${serving.ready().because}. Look at workflow rollout-${model}.`,
       );
     await new Promise((done) => setTimeout(done, 100));
-  }
-}
-
-async function describe(client: Temporal, workflowId: string): Promise<WorkflowExecutionDescription | undefined> {
-  try {
-    return await client.workflow.getHandle(workflowId).describe();
-  } catch (error) {
-    if (error instanceof Error && error.name === 'WorkflowNotFoundError') return undefined;
-    throw error;
   }
 }
 
@@ -199,7 +193,7 @@ function workflowUrl(uiUrl: string, namespace: string, { cause }: ModelVersion):
   ].join('/');
 }
 
-/** A real row as JSON; apostrophes are written as escapes, so that the shell's quotes hold. */
+/** A real row as JSON, of the last to mature; apostrophes are written as escapes, so that the shell's quotes hold. */
 function exampleBody(version: ModelVersion): string {
-  return JSON.stringify(version.warmUpRows[0]).replaceAll("'", '\\u0027');
+  return JSON.stringify(version.warmUpRows.at(-1)).replaceAll("'", '\\u0027');
 }

@@ -55,7 +55,9 @@ export async function start(options: StartOptions): Promise<Running> {
     const stores = await openStores({ bucket: options.bucket, home });
     say(`Bucket: ${options.bucket}`);
     // Before anything is brought up: a port that is taken is the commonest reason not to start.
-    const server = createServer();
+    let answer: (request: Request) => Response | Promise<Response> = starting;
+    const listener = getRequestListener((request) => answer(request));
+    const server = createServer((request, response) => void listener(request, response));
     const host = options.host ?? '127.0.0.1';
     const port = await listen(server, host, options.port, say);
     undo.push(() => close(server));
@@ -91,13 +93,11 @@ export async function start(options: StartOptions): Promise<Running> {
       log,
       extraPaths: () => controlOpenApi(control),
     });
-    const dispatch = (request: Request): Response | Promise<Response> => {
+    answer = (request) => {
       const { pathname } = new URL(request.url);
       if (pathname === '/') return Response.redirect(new URL('/docs', request.url), 302);
-      return (isServing(pathname) ? serving.app : control).fetch(request);
+      return (SERVING.test(pathname) ? serving.app : control).fetch(request);
     };
-    const listener = getRequestListener(dispatch);
-    server.on('request', (request, response) => void listener(request, response));
     await serving.start();
     undo.push(() => serving.stop());
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
@@ -111,11 +111,23 @@ export async function start(options: StartOptions): Promise<Running> {
   }
 }
 
-const SERVING = /^\/(predict|health|ready|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/predict$/;
-
-function isServing(path: string): boolean {
-  return SERVING.test(path);
+/** What is asked before there is anybody to answer. */
+function starting(request: Request): Response {
+  if (new URL(request.url).pathname === '/health') return Response.json({ status: 'alive' });
+  const problem = {
+    type: 'urn:gauntlet:not-loaded',
+    title: 'Starting',
+    status: 503,
+    detail: 'Gauntlet is starting: ask /ready again in a second.',
+  };
+  return Response.json(problem, {
+    status: 503,
+    headers: { 'content-type': 'application/problem+json', 'retry-after': '1' },
+  });
 }
+
+/** Paths that the serving app answers; the control app has the rest. */
+const SERVING = /^\/(predict|health|ready|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/predict$/;
 
 async function listen(
   server: Server,

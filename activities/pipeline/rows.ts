@@ -1,7 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeColumn, derive } from '../../onnx/index.ts';
-import { describeFile, openSources, readRows, sealRows, type Database } from '../../sql/index.ts';
+import {
+  checkSourceColumns,
+  describeFile,
+  formatOf,
+  openSources,
+  readRows,
+  sealRows,
+  type Database,
+} from '../../sql/index.ts';
 import {
   UserError,
   type Column,
@@ -42,6 +50,7 @@ export const createIngest = (context: Context) => ({
         );
       const known = await stores.datasets.read(name, file.sha256);
       const version = known ?? (await stores.datasets.create(await describe(context, name, source.file, file, now)));
+      checkSourceColumns(name, source, version.columns);
       datasets.push({ name, hash: version.hash, rows: version.rows, bytes: version.bytes });
     }
     const line = datasets
@@ -190,16 +199,6 @@ async function describe(
     source: path,
     ingestedAt: now,
   };
-}
-
-function formatOf(source: string, path: string): { format: 'parquet' | 'csv' | 'ndjson'; gzip: boolean } {
-  const match = /\.(parquet|csv|ndjson)(\.gz)?$/.exec(path);
-  if (!match || (match[1] === 'parquet' && match[2]))
-    throw new UserError(
-      'UnknownFormat',
-      `sources.${source}.file: ${path} is none of .parquet, .csv, .csv.gz, .ndjson, .ndjson.gz.`,
-    );
-  return { format: match[1] as 'parquet' | 'csv' | 'ndjson', gzip: match[2] !== undefined };
 }
 
 export function count(n: number): string {

@@ -12,13 +12,15 @@ export const upCommand = (): Command =>
     .option('--port <port>', 'port of the API (PORT; default 3000, or the next free one)', port)
     .option('--home <folder>', 'where local state is kept (GAUNTLET_HOME; default .gauntlet)')
     .option('--train <model...>', 'train and serve these models, where they are not served yet')
-    .action(async (o: { port?: number; home?: string; train?: string[] }) => {
+    .option('--json', 'each line as one JSON object: {"says": "..."}')
+    .action(async (o: { port?: number; home?: string; train?: string[]; json?: boolean }) => {
       const { up } = await import('../up.ts');
       const named = process.env['PORT'];
       await up({
         port: o.port ?? (named ? port(named) : undefined),
         home: o.home ?? gauntletHome(),
         train: o.train ?? [],
+        json: o.json,
       });
     });
 
