@@ -28,9 +28,9 @@ export function rowsOf(run: Run): Reference['rows'] {
   return {
     all: rows,
     matured,
-    train: parts.train!.rows,
-    valid: parts.valid!.rows,
-    test: parts.test!.rows,
+    train: parts.train.rows,
+    valid: parts.valid.rows,
+    test: parts.test.rows,
     ...(backtest !== undefined && { backtest }),
   };
 }
