@@ -81,29 +81,18 @@ export class Design {
    */
   #addDenseGram(gram: Float64Array): void {
     const dense = this.#columns.flatMap((column, c) => ('at' in column ? [] : [{ c, values: column.values }]));
+    const products = new Float64Array(4);
     for (let from = 0; from < this.rows; from += BLOCK_ROWS) {
       const to = Math.min(from + BLOCK_ROWS, this.rows);
-      for (const [nth, { c: i, values: x }] of dense.entries()) {
-        for (let first = 0; first <= nth; first += 4) {
-          const last = Math.min(first + 3, nth);
+      for (const [i, { c: column, values }] of dense.entries()) {
+        for (let j = 0; j <= i; j += 4) {
           // Beyond the last column it is taken again, and its products are not kept.
-          const four = [first, first + 1, first + 2, first + 3].map((n) => dense[Math.min(n, last)]!);
-          const [a, b, c, d] = four.map(({ values }) => values) as [
-            Float64Array,
-            Float64Array,
-            Float64Array,
-            Float64Array,
-          ];
-          let [xa, xb, xc, xd] = [0, 0, 0, 0];
-          for (let row = from; row < to; row++) {
-            const value = x[row]!;
-            xa += value * a[row]!;
-            xb += value * b[row]!;
-            xc += value * c[row]!;
-            xd += value * d[row]!;
-          }
-          const products = [xa, xb, xc, xd];
-          for (let k = 0; k <= last - first; k++) gram[i * this.size + four[k]!.c]! += products[k]!;
+          const a = dense[j]!.values;
+          const b = dense[Math.min(j + 1, i)]!.values;
+          const c = dense[Math.min(j + 2, i)]!.values;
+          const d = dense[Math.min(j + 3, i)]!.values;
+          fourProducts(values, a, b, c, d, from, to, products);
+          for (let k = 0; k < 4 && j + k <= i; k++) gram[column * this.size + dense[j + k]!.c]! += products[k]!;
         }
       }
     }
@@ -140,7 +129,9 @@ function readColumn(own: Float32Array, c: number): DenseColumn | SparseColumn {
     return { at, values };
   }
   const mean = sum / own.length;
-  return { values: Float64Array.from(own, (value) => value - mean), mean };
+  const values = new Float64Array(own.length);
+  for (let row = 0; row < own.length; row++) values[row] = own[row]! - mean;
+  return { values, mean };
 }
 
 function inner(column: DenseColumn | SparseColumn, dense: Float64Array): number {
@@ -152,4 +143,32 @@ function inner(column: DenseColumn | SparseColumn, dense: Float64Array): number 
   }
   for (let row = 0; row < values.length; row++) sum += values[row]! * dense[row]!;
   return sum;
+}
+
+/** Inner products of x with four others, over rows `from` … `to` − 1. */
+function fourProducts(
+  x: Float64Array,
+  a: Float64Array,
+  b: Float64Array,
+  c: Float64Array,
+  d: Float64Array,
+  from: number,
+  to: number,
+  into: Float64Array,
+): void {
+  let xa = 0;
+  let xb = 0;
+  let xc = 0;
+  let xd = 0;
+  for (let row = from; row < to; row++) {
+    const value = x[row]!;
+    xa += value * a[row]!;
+    xb += value * b[row]!;
+    xc += value * c[row]!;
+    xd += value * d[row]!;
+  }
+  into[0] = xa;
+  into[1] = xb;
+  into[2] = xc;
+  into[3] = xd;
 }
