@@ -21,6 +21,10 @@ it('xoshiro128** gives the numbers of its reference implementation', () => {
   ]);
 });
 
+it('the worked value of the docstring holds', () => {
+  expect(new Random(7).float()).toBe(0.23382771760225296);
+});
+
 it('seeds that differ beyond 32 bits give different draws', () => {
   expect(draws(new Random(7), 4)).not.toEqual(draws(new Random(7 + 2 ** 40), 4));
 });
