@@ -31,7 +31,7 @@ export async function trainProject(project: string, data?: string): Promise<Run>
     const steps = { ...createPipelineActivities(context), ...createTrainingActivities(context) };
     const environment = new MockActivityEnvironment();
     const run = <Args extends unknown[], Result>(step: (...args: Args) => Promise<Result>, ...args: Args) =>
-      environment.run(step, ...args) as Promise<Result>;
+      environment.run<Args, Result, typeof step>(step, ...args);
 
     const now = new Date();
     const { model } = await applyProject(stores, await readProjectFolder(folder), { by: 'tests', dryRun: false, now });
