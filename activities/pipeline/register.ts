@@ -1,7 +1,6 @@
 import { decodeRows, usesPredictedAt } from '../../onnx/index.ts';
 import {
   UserError,
-  graphSpec,
   primaryMetric,
   type Cause,
   type CurvePoint,
@@ -191,7 +190,8 @@ function warmUpRows(inputs: InputSchema, rows: DerivedRows): RawRow[] {
   return kept;
 }
 
-function rawRow(inputs: InputSchema, rows: DerivedRows, i: number): RawRow {
+/** Row i as a request would give it. */
+export function rawRow(inputs: InputSchema, rows: DerivedRows, i: number): RawRow {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, { type }]) => {
       const value = rows.inputs.columns[name]![i]!;

@@ -20,8 +20,8 @@ export function expectedIn(issue: z.core.$ZodIssue, root: unknown): string {
   const path = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     let place: unknown = root;
-    for (const step of issue.path) place = (place as Record<PropertyKey, unknown> | undefined)?.[step];
-    const siblings = Object.keys((place ?? {}) as object).filter((key) => !issue.keys.includes(key));
+    for (const step of issue.path) place = (place as Record<PropertyKey, unknown>)?.[step];
+    const siblings = Object.keys(place ?? {}).filter((key) => !issue.keys.includes(key));
     return issue.keys
       .map((key) => `there is no ${[path, key].filter(Boolean).join('.')}.${didYouMean(key, siblings)}`)
       .join('; ');

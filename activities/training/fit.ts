@@ -43,7 +43,7 @@ export const createFitHead = (context: Context) => ({
     fit: Fit,
   ): Promise<{ preprocessing: string; line: string }> {
     const { spec, parts } = await loadParts(context, ref, sealed, split, [rowsOf(fit)]);
-    const preprocessing = preprocess(spec, parts[rowsOf(fit)]!, schemeOf(spec.training.algorithm));
+    const preprocessing = preprocess(spec, parts[rowsOf(fit)], schemeOf(spec.training.algorithm));
     const categories = preprocessing.features.filter((feature) => feature.kind === 'category').length;
     return {
       preprocessing: await writeObject(context.stores, preprocessing),
@@ -140,8 +140,8 @@ export const createTrain = (context: Context) => ({
 export const createFitBaseline = (context: Context) => ({
   async fitBaseline(ref: PlanRef, sealed: SealedRows, split: string, fit: Fit): Promise<Fitted> {
     const { spec, parts, split: sealedSplit } = await loadParts(context, ref, sealed, split, [rowsOf(fit)]);
-    const preprocessing = preprocess(spec, parts[rowsOf(fit)]!, 'linear');
-    const train = await matrixOf(spec, preprocessing, sealedSplit, parts[rowsOf(fit)]!);
+    const preprocessing = preprocess(spec, parts[rowsOf(fit)], 'linear');
+    const train = await matrixOf(spec, preprocessing, sealedSplit, parts[rowsOf(fit)]);
     const { model } = await fitLinearModel(spec, sealedSplit, train, { l2: 1, maxIterations: 200 });
     return {
       model: await writeObject(context.stores, model),

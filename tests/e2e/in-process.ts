@@ -71,7 +71,7 @@ export async function failureOf(result: Promise<unknown>): Promise<{ type: strin
     await result;
   } catch (error) {
     let cause = error as Error & { type?: string };
-    while (cause.cause instanceof Error) cause = cause.cause as typeof cause;
+    while (cause.cause instanceof Error) cause = cause.cause;
     return { type: cause.type ?? cause.name, message: cause.message };
   }
   throw new Error('the workflow did not fail');

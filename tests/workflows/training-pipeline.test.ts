@@ -154,7 +154,7 @@ describe('trainingPipeline', () => {
     const handle = await gauntlet.start('trainingPipeline', 'train-slow', { model: 'slow' });
     await reaches(handle, (step) => step === 'train');
     await handle.cancel();
-    await expect(handle.result()).rejects.toThrow();
+    await expect(handle.result()).rejects.toThrow('cancelled');
     expect((await handle.describe()).status.name).toBe('CANCELLED');
     expect((await keys('runs/slow/')).filter((key) => key.endsWith('.json'))).toEqual([]);
     expect(await keys('versions/slow/')).toEqual([]);

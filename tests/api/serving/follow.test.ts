@@ -174,6 +174,8 @@ describe('a revision', () => {
           outputs.some((output) => output !== answer.version)
         )
           failures.push(answer);
+        // A refusal waits for nothing, so going on after one would leave the follower no turn.
+        if (failures.length > 0) return;
         seen.add(answer.version);
       }
     };
