@@ -154,7 +154,7 @@ describe('a revision', () => {
     expect((await post(serving.app, '/v1/models/prices/predict', { x: 1 })).status).toBe(404);
   });
 
-  it('while a hundred requests are under way never mixes the label of one version with the output of another', async () => {
+  it('while eight clients ask without a pause never mixes the label of one version with the output of another', async () => {
     await registerPrices(4);
     await serve(stores, 'prices', { champion: 1 });
     const serving = await start(stores, { pollMs: 1 });
@@ -179,9 +179,9 @@ describe('a revision', () => {
         seen.add(answer.version);
       }
     };
-    const clients = Array.from({ length: 100 }, client);
+    const clients = Array.from({ length: 8 }, client);
     try {
-      for (let k = 0; k < 40; k++) {
+      for (let k = 0; k < 20; k++) {
         const champion = 1 + ((k + 1) % 4);
         const n = await serve(stores, 'prices', { champion, previous: 1 + (k % 4) });
         await until(() => serving.status().models[0]?.serving?.revision === n);
