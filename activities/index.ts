@@ -4,7 +4,7 @@ import { guarded } from './guard.ts';
 import { createBacktest, createEvaluate, createLookAtGate } from './pipeline/evaluate.ts';
 import { createCheckExpectations } from './pipeline/expectations.ts';
 import { createPlanRun } from './pipeline/plan.ts';
-import { createExportGraph, createRecordRun, createRegister } from './pipeline/register.ts';
+import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegister } from './pipeline/register.ts';
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
@@ -25,6 +25,7 @@ export function createPipelineActivities(context: Context) {
     ...createBacktest(context),
     ...createRegister(context),
     ...createRecordRun(context),
+    ...createForgetCheckpoints(context),
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),

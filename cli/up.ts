@@ -33,27 +33,36 @@ export async function up(options: UpOptions): Promise<void> {
   };
   const ended = new AbortController();
   const stopped = untilSignal(ended);
-  const running = await start({
+  const starting = start({
     home: options.home,
     bucket: bucketUrl(),
     port: options.port,
-    host: process.env['GAUNTLET_HOST'],
-    defaultModel: process.env['GAUNTLET_DEFAULT_MODEL'] ?? options.train[0],
+    host: process.env['GAUNTLET_HOST'] || undefined,
+    defaultModel: process.env['GAUNTLET_DEFAULT_MODEL'] || options.train[0],
     say,
+    signal: ended.signal,
   });
+  const running = await starting.catch((error: unknown) => {
+    if (ended.signal.aborted) return undefined;
+    throw error;
+  });
+  if (!running) {
+    say('Stopped before everything was up.');
+    return;
+  }
   try {
-    await Promise.race([
-      stopped,
-      running.failed,
-      (async () => {
-        await applyAll(running, say);
-        for (const model of options.train) await trainAndServe(running, model, say, ended.signal);
-        if (!ended.signal.aborted) await sayLinks(running, options.train, say, bold);
-        await stopped;
-      })(),
-    ]);
+    const work = async (): Promise<void> => {
+      if (ended.signal.aborted) return;
+      const applied = await applyAll(running, say);
+      for (const model of options.train)
+        if (applied.includes(model)) await trainAndServe(running, model, say, ended.signal);
+        else say(`${model}: not among the model projects of ${modelsFolder()}, so it is not trained`);
+      if (!ended.signal.aborted) await sayLinks(running, options.train, say, bold);
+      await stopped;
+    };
+    await Promise.race([stopped, running.failed, work()]);
   } finally {
-    say('Stopping: workers, API and Temporal …');
+    say('Stopping: API, workers and Temporal …');
     await running.stop();
     say('Stopped.');
   }
@@ -62,7 +71,7 @@ export async function up(options: UpOptions): Promise<void> {
 function untilSignal(ended: AbortController): Promise<void> {
   let first = 0;
   return new Promise((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
       process.on(signal, () => {
         if (!ended.signal.aborted) {
           first = Date.now();
@@ -75,14 +84,21 @@ function untilSignal(ended: AbortController): Promise<void> {
   });
 }
 
-async function applyAll({ stores }: Running, say: (line: string) => void): Promise<void> {
-  for (const folder of await projectFolders(modelsFolder())) {
-    const project = await readProjectFolder(folder);
-    const applied = await applyProject(stores, project, { by: whoami(), dryRun: false, now: new Date() });
-    say(
-      `Project ${applied.model}: ${applied.changed ? 'applied' : 'as applied before'}, number ${applied.n}, ${applied.hash.slice(0, 12)}`,
-    );
-  }
+/** Applies every project, and goes on past one that cannot be: the others are served all the same. */
+async function applyAll({ stores }: Running, say: (line: string) => void): Promise<string[]> {
+  const models: string[] = [];
+  for (const folder of await projectFolders(modelsFolder()))
+    try {
+      const project = await readProjectFolder(folder);
+      const applied = await applyProject(stores, project, { by: whoami(), dryRun: false, now: new Date() });
+      const how = applied.changed ? 'applied' : 'as applied before';
+      say(`Project ${applied.model}: ${how}, number ${applied.n}, ${applied.hash.slice(0, 12)}`);
+      models.push(applied.model);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      say(`Project in ${folder}: not applied. ${error.message}`);
+    }
+  return models;
 }
 
 async function trainAndServe(
@@ -108,13 +124,18 @@ async function trainAndServe(
   }
   if (isRunning || !newest) {
     const training = await Promise.race([followTraining(client, workflowId, say), aborted(signal)]);
-    if (!training) return;
-    if (training.failure)
-      throw new UserError('TrainingFailed', `${model} was not trained: ${training.failure.message}`);
+    if (!training || signal.aborted) return;
     if (training.result?.outcome !== 'registered') {
-      say(`${model}: halted at ${training.result?.stage}: ${training.result?.because}`);
+      const { result, failure, status } = training;
+      say(
+        result
+          ? `${model}: halted at ${result.stage}: ${result.because}`
+          : `${model}: not trained, ${status}: ${failure?.message ?? ''}`,
+      );
       return;
     }
+    // Started by somebody who did not ask for its rollout.
+    if (!training.result.rollout) await client.promote(model, { version: training.result.version!, by: whoami() });
   } else {
     // Registered, and stopped before anybody asked for its rollout.
     await client.promote(model, { version: newest.n, by: whoami() });

@@ -51,12 +51,17 @@ export async function openModel(o: {
     },
     close: () => session.release(),
   };
-  if (o.warmUp && o.warmUp.rows.rows > 0) {
-    const one = firstRow(o.warmUp);
-    for (let i = 0; i < WARM_UP_RUNS; i++) await model.predict(one.rows, one.predictedAt);
-    await model.predict(o.warmUp.rows, o.warmUp.predictedAt);
+  try {
+    if (o.warmUp && o.warmUp.rows.rows > 0) {
+      const one = firstRow(o.warmUp);
+      for (let i = 0; i < WARM_UP_RUNS; i++) await model.predict(one.rows, one.predictedAt);
+      await model.predict(o.warmUp.rows, o.warmUp.predictedAt);
+    }
+    return model;
+  } catch (error) {
+    await model.close();
+    throw error;
   }
-  return model;
 }
 
 const WARM_UP_RUNS = 20;
@@ -66,10 +71,8 @@ function rowOutputs(scores: Float32Array, maturesAt: Float64Array, rows: number)
   const outputs: (Output | { failed: string })[] = [];
   for (let r = 0; r < rows; r++) {
     const own = Array.from(scores.subarray(r * width, (r + 1) * width));
-    const matures = maturesAt[r]!;
     if (!own.every(Number.isFinite)) outputs.push({ failed: `the score is ${own.join(', ')}, not a finite number` });
-    else if (!Number.isFinite(matures)) outputs.push({ failed: 'maturesAt is missing: what it is made of is missing' });
-    else outputs.push({ scores: own, maturesAt: matures });
+    else outputs.push({ scores: own, maturesAt: maturesAt[r]! });
   }
   return outputs;
 }

@@ -88,7 +88,9 @@ function notWorseThanChampion(plan: GatePlan, evidence: GateEvidence): RuleResul
     return {
       rule,
       says: 'left-to-trial',
-      because: `only ${against.rows} rows that neither version ${against.version} nor the candidate has seen, ${minRows} are needed`,
+      because:
+        against.because ??
+        `only ${against.rows} rows that neither version ${against.version} nor the candidate has seen, ${minRows} are needed`,
     };
   const candidate = against.candidate && figure(against.candidate, plan.metric);
   const champion = against.champion && figure(against.champion, plan.metric);

@@ -40,6 +40,6 @@ export type Preprocessing = z.infer<typeof Preprocessing>;
 /** What a graph gives for one row. binary: [p of the positive class]; multiclass: [p of each class]; regression: [value]. */
 export interface Output {
   scores: number[];
-  /** Seconds since 1970. */
+  /** Seconds since 1970; NaN where what it is made of is missing. */
   maturesAt: number;
 }

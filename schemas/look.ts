@@ -30,6 +30,7 @@ export const GateEvidence = z.strictObject({
       rows: z.int().describe('Rows that neither model was trained, stopped or searched on'),
       candidate: Metrics.optional(),
       champion: Metrics.optional(),
+      because: z.string().optional().describe('Why they could not be compared, if so'),
     })
     .optional(),
 });

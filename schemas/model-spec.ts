@@ -16,7 +16,15 @@ export const Instant = z
     /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/,
     'a time is 2016-07-01 or 2016-07-01T12:00:00Z',
   )
-  .refine((text) => !Number.isNaN(Date.parse(text)), 'there is no such date');
+  .refine((text) => !Number.isNaN(instantMs(text)), 'there is no such date');
+
+/** Milliseconds since 1970 of an Instant; without a zone it is UTC, as everywhere. NaN for a day that no calendar has. */
+export function instantMs(text: string): number {
+  const [, day, time = '00:00', zone = 'Z'] = /^(.{10})(?:[T ](.*?)(Z|[+-]\d{2}:?\d{2})?)?$/.exec(text) ?? [];
+  const midnight = new Date(`${day}T00:00:00Z`);
+  if (Number.isNaN(midnight.getTime()) || midnight.toISOString().slice(0, 10) !== day) return NaN;
+  return Date.parse(`${day}T${time}${zone}`);
+}
 
 export const Task = z.enum(['binary', 'multiclass', 'regression']);
 export type Task = z.infer<typeof Task>;
@@ -35,7 +43,7 @@ export type Source = z.infer<typeof Source>;
 
 const inputBase = {
   nullable: z.boolean().default(false).describe('May be null: then the graph imputes it'),
-  optional: z.boolean().default(false).describe('May be left out of a request: the same as null'),
+  optional: z.boolean().default(false).describe('May be left out of a request: then the graph imputes it'),
   feature: z.boolean().default(true).describe('false: only derived columns use it'),
   description: z.string().optional(),
 };

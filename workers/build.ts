@@ -8,7 +8,7 @@ const PACKAGES = ['@duckdb/node-api', 'onnxruntime-node', '@bufbuild/protobuf', 
 
 const ROOT = new URL('..', import.meta.url);
 
-/** Which code this process runs: the commit, whether the tree had changes, Node and the packages that matter. */
+/** Which code this process runs: the commit (an image has no checkout, and is built with GAUNTLET_COMMIT), whether the tree had changes, Node and the packages that matter. */
 export async function readBuild(): Promise<Build> {
   const [commit, status] = await Promise.all([
     git('rev-parse', 'HEAD'),
@@ -18,8 +18,8 @@ export async function readBuild(): Promise<Build> {
     packages: Record<string, { version?: string }>;
   };
   return {
-    commit: commit?.trim() ?? 'unknown',
-    dirty: status === undefined || status.trim() !== '',
+    commit: commit?.trim() ?? process.env['GAUNTLET_COMMIT'] ?? 'unknown',
+    dirty: commit === undefined ? false : status === undefined || status.trim() !== '',
     node: process.version,
     packages: Object.fromEntries(
       PACKAGES.map((name) => [name, lock.packages[`node_modules/${name}`]?.version ?? 'unknown']),

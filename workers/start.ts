@@ -1,11 +1,12 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Client } from '@temporalio/client';
 import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
+import type { Check } from '../api/control/shapes.ts';
 import { openStores, type Stores } from '../bucket/index.ts';
 import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
@@ -22,6 +23,8 @@ export interface StartOptions {
   host?: string;
   defaultModel?: string;
   say(line: string): void;
+  /** Ends the start at its next step; what was brought up by then is taken down again. */
+  signal?: AbortSignal;
   env?: NodeJS.ProcessEnv;
 }
 
@@ -46,12 +49,15 @@ export async function start(options: StartOptions): Promise<Running> {
   const { say, env = process.env } = options;
   const home = resolve(options.home);
   await mkdir(home, { recursive: true });
+  const log = openLog(home, env);
   const undo: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
+    for (const step of undo.splice(0).reverse())
+      await step().catch((error: unknown) => log.error({ err: error }, 'stopping went on after an error'));
   };
+  const goOn = () => options.signal?.throwIfAborted();
   try {
-    const log = openLog(home, env);
+    await removeOldScratch(home);
     const stores = await openStores({ bucket: options.bucket, home });
     say(`Bucket: ${options.bucket}`);
     // Before anything is brought up: a port that is taken is the commonest reason not to start.
@@ -62,8 +68,10 @@ export async function start(options: StartOptions): Promise<Running> {
     const port = await listen(server, host, options.port, say);
     undo.push(() => close(server));
 
+    goOn();
     const temporal = await findTemporal({ home, say, env });
     undo.push(() => temporal.stop());
+    goOn();
     const connected = await connect(temporal, env);
     undo.push(() => connected.close());
     await ensureSearchAttributes(connected.connection, connected.namespace);
@@ -73,10 +81,9 @@ export async function start(options: StartOptions): Promise<Running> {
     undo.push(() => connection.close());
     const { namespace } = connected;
     const bundle = await bundleWorkflows();
-    const workers = await Promise.all([
-      createPipelineWorker({ connection, namespace, context, bundle }),
-      createTrainingWorker({ connection, namespace, context }),
-    ]);
+    goOn();
+    const workers = [await createPipelineWorker({ connection, namespace, context, bundle })];
+    workers.push(await createTrainingWorker({ connection, namespace, context }));
     const runs = workers.map((worker) => worker.run());
     undo.push(async () => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -86,12 +93,18 @@ export async function start(options: StartOptions): Promise<Running> {
     failed.catch(() => {}); // whoever waits for it is told; nobody has to
     say('Workers: pipeline and training, in this process');
 
-    const control = createControl({ stores, temporal: async () => connected.client, uiUrl: temporal.uiUrl, log });
     const serving = createServing({
       stores,
       defaultModel: options.defaultModel,
       log,
       extraPaths: () => controlOpenApi(control),
+    });
+    const control = createControl({
+      stores,
+      temporal: async () => connected.client,
+      uiUrl: temporal.uiUrl,
+      log,
+      serving: () => loadedModels(serving),
     });
     answer = (request) => {
       const { pathname } = new URL(request.url);
@@ -103,11 +116,37 @@ export async function start(options: StartOptions): Promise<Running> {
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
     writeApiAddress(home, port);
     undo.push(async () => removeApiAddress(home));
+    undo.push(() => close(server)); // first of all: what is accepted is finished, and nothing more is accepted
     say(`API: ${url}`);
     return { url, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** What the doctor says of the models in this process. */
+function loadedModels(serving: ServingApp): Check[] {
+  return serving.status().models.map(({ model, serving: loaded, failures }) => {
+    const check = `replica ${model}`;
+    if (failures.length > 0) {
+      const found = failures
+        .map(({ version, because }) => `version ${version} could not be loaded: ${because}`)
+        .join('; ');
+      return { check, says: 'fail', found, next: `npx gauntlet rollback ${model} --reason 'it cannot be loaded'` };
+    }
+    return loaded
+      ? { check, says: 'ok', found: `version ${loaded.version} is loaded and warm` }
+      : { check, says: 'warn', found: 'it is being loaded', next: 'GET /ready says when it is' };
+  });
+}
+
+/** A killed process leaves its scratch folders; whoever needs one still is younger than a day. */
+async function removeOldScratch(home: string): Promise<void> {
+  for (const name of await readdir(home)) {
+    const path = join(home, name);
+    if (name.startsWith('scratch-') && Date.now() - (await stat(path)).mtimeMs > 86_400_000)
+      await rm(path, { recursive: true, force: true });
   }
 }
 
@@ -164,6 +203,7 @@ async function listen(
 }
 
 async function close(server: Server): Promise<void> {
+  if (!server.listening) return;
   const closed = new Promise((done) => server.close(done));
   server.closeIdleConnections();
   const hurry = setTimeout(() => server.closeAllConnections(), 5_000);

@@ -7,6 +7,9 @@ import type { Cause } from '../schemas/index.ts';
 export const failOnBadInput = <W extends (...args: never[]) => Promise<unknown>>(workflow: W): void =>
   setWorkflowOptions({ failureExceptionTypes: [z.ZodError] }, workflow as never);
 
+/** Errors that no repetition mends: they fail the step at once, and the workflow with it, for a person to see. */
+export const OUR_MISTAKES = ['RangeError', 'TypeError', 'ReferenceError', 'ZodError'];
+
 /** Parses a workflow's one input, or fails at once with a text that says field, what was given and what is expected. */
 export function inputOf<T>(schema: z.ZodType<T>, input: unknown, example: string): T {
   const parsed = schema.safeParse(input ?? {});

@@ -5,15 +5,22 @@
  * Cancel  before the version serves, it stays as it was; one revision is written or none
  * Leaves  one revision that cites this workflow, or none and the reason
  */
-import { ApplicationFailure, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  proxyActivities,
+  setCurrentDetails,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { PipelineActivities } from '../activities/index.ts';
 import { PromotionInput, type RolloutResult } from '../schemas/index.ts';
-import { causeOf, expectWorkflowId, failOnBadInput, inputOf, mark } from './manners.ts';
+import { causeOf, expectWorkflowId, failOnBadInput, inputOf, mark, OUR_MISTAKES } from './manners.ts';
 
 const { planRollout, serve } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '30 seconds', // one object read or written
   scheduleToCloseTimeout: '10 minutes', // then a person must look
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
+  retry: { nonRetryableErrorTypes: OUR_MISTAKES },
 });
 
 export async function promotion(given: PromotionInput): Promise<RolloutResult> {
@@ -29,17 +36,12 @@ export async function promotion(given: PromotionInput): Promise<RolloutResult> {
   if (plan.says === 'serves-already') return end('promoted', plan.because);
 
   const by = input.by ?? workflowInfo().workflowId;
-  const served = await serve.executeWithOptions({ summary: `Serve version ${version}` }, [
-    {
-      model,
-      version,
-      by,
-      because: plan.because,
-      was: plan.was,
-      ...(plan.champion !== undefined && { champion: plan.champion }),
-    },
-    causeOf('serve'),
-  ]);
+  const { because, was, champion, look } = plan;
+  const to = { model, version, by, because, was, ...(champion !== undefined && { champion }), ...(look && { look }) };
+  // Cancelled in the middle it would say so, and the revision might be there all the same.
+  const served = await CancellationScope.nonCancellable(() =>
+    serve.executeWithOptions({ summary: `Serve version ${version}` }, [to, causeOf('serve')]),
+  );
   if (!served.ok) return end('overtaken', served.because);
   return { ...end('promoted', plan.because), revision: served.revision };
 

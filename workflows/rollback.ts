@@ -8,12 +8,13 @@
 import { proxyActivities, setCurrentDetails } from '@temporalio/workflow';
 import type { PipelineActivities } from '../activities/index.ts';
 import { RollbackInput, type RollbackResult } from '../schemas/index.ts';
-import { causeOf, expectWorkflowId, failOnBadInput, inputOf, mark } from './manners.ts';
+import { causeOf, expectWorkflowId, failOnBadInput, inputOf, mark, OUR_MISTAKES } from './manners.ts';
 
 const { rollBack } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '30 seconds', // one object written
   scheduleToCloseTimeout: '10 minutes', // then a person must look
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
+  retry: { nonRetryableErrorTypes: OUR_MISTAKES },
 });
 
 export async function rollback(given: RollbackInput): Promise<RollbackResult> {

@@ -8,9 +8,11 @@
  * Cancel  ends it; what was written are sealed parts under their hashes, and no record
  * Leaves  a run's record, registered or halted, and with it a version
  */
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { rootCause, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
+  CancellationScope,
   defineQuery,
+  isCancellation,
   ParentClosePolicy,
   proxyActivities,
   setCurrentDetails,
@@ -27,20 +29,20 @@ import {
   type Step,
   type TrainingPipelineResult,
 } from '../schemas/index.ts';
-import { causeOf, failOnBadInput, inputOf, mark, now } from './manners.ts';
+import { causeOf, failOnBadInput, inputOf, mark, now, OUR_MISTAKES } from './manners.ts';
 
 const steps = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '1 hour', // the longest is one SQL over the sources
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
-  retry: { maximumInterval: '1 minute' }, // what fails for a person's mistake is not retried at all
+  retry: { maximumInterval: '1 minute', nonRetryableErrorTypes: OUR_MISTAKES }, // nor is a person's mistake retried
 });
 const training = proxyActivities<TrainingActivities>({
   taskQueue: TRAINING_TASK_QUEUE,
   startToCloseTimeout: '24 hours', // the longest training that a plan may ask for; it resumes from checkpoints
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend
   heartbeatTimeout: '15 seconds', // it says after every tree how far it is
-  retry: { maximumInterval: '1 minute' },
+  retry: { maximumInterval: '1 minute', nonRetryableErrorTypes: OUR_MISTAKES },
 });
 
 export const progress = defineQuery<Progress>('progress');
@@ -51,9 +53,24 @@ export async function trainingPipeline(given: TrainingPipelineInput): Promise<Tr
   setHandler(progress, () => story.progress(), {
     description: 'Which step it is at, and each finished step in one line',
   });
-  const startedAt = now();
   mark({ model: input.model });
+  try {
+    return await passSteps(input, story);
+  } catch (error) {
+    const outcome = isCancellation(error) ? 'cancelled' : 'failed';
+    mark({ outcome });
+    story.tell(`**${outcome}**: ${rootCause(error) ?? 'no reason was given'}`);
+    if (story.hasTrained)
+      await CancellationScope.nonCancellable(() =>
+        steps.forgetCheckpoints.executeWithOptions({ summary: 'Nobody resumes this run' }, [input.model, story.run]),
+      );
+    throw error;
+  }
+}
+failOnBadInput(trainingPipeline);
 
+async function passSteps(input: TrainingPipelineInput, story: Story): Promise<TrainingPipelineResult> {
+  const startedAt = now();
   const ref = await story.step('project', `Pin the newest project of ${input.model}`, (o) =>
     steps.planRun.executeWithOptions(o, [{ ...input, run: story.run, now: startedAt }]),
   );
@@ -113,18 +130,32 @@ export async function trainingPipeline(given: TrainingPipelineInput): Promise<Tr
     if (backtest.backtest) parts.backtest = backtest.backtest;
   }
 
-  const { version } = await story.step('register', 'Register the version', async (o) => {
-    const registered = await steps.register.executeWithOptions(o, [ref, parts as never, causeOf('register'), now()]);
-    await steps.recordRun.executeWithOptions({ summary: "Write the run's record" }, [
-      ref,
-      parts,
-      { outcome: 'registered', version: registered.version },
-      causeOf('record'),
-      startedAt,
-      now(),
-    ]);
-    return registered;
-  });
+  const whole = {
+    ...parts,
+    rows,
+    split,
+    first,
+    served: served.main,
+    evaluation,
+    look: gate.look,
+    verdict: gate.verdict,
+    onnx,
+  };
+  // A version and its run's record belong together: a cancellation waits for both.
+  const { version } = await CancellationScope.nonCancellable(() =>
+    story.step('register', 'Register the version', async (o) => {
+      const registered = await steps.register.executeWithOptions(o, [ref, whole, causeOf('register'), now()]);
+      await steps.recordRun.executeWithOptions({ summary: "Write the run's record" }, [
+        ref,
+        parts,
+        { outcome: 'registered', version: registered.version },
+        causeOf('record'),
+        startedAt,
+        now(),
+      ]);
+      return registered;
+    }),
+  );
   mark({ outcome: 'registered', version });
   const result = {
     outcome: 'registered' as const,
@@ -194,7 +225,6 @@ export async function trainingPipeline(given: TrainingPipelineInput): Promise<Tr
     return { outcome: 'halted', model: input.model, run: story.run, stage, because: reason };
   }
 }
-failOnBadInput(trainingPipeline);
 
 /** Keeps what the query, the UI's details and the search attributes say, in step with what runs. */
 class Story {
@@ -202,6 +232,8 @@ class Story {
   readonly #model: string;
   readonly #lines: { step: Step; text: string }[] = [];
   #step: Step = 'project';
+  /** There may be checkpoints. */
+  hasTrained = false;
 
   constructor(model: string) {
     const { startTime, runId } = workflowInfo();
@@ -219,6 +251,7 @@ class Story {
     work: (options: { summary: string }) => Promise<T>,
   ): Promise<T> {
     this.#step = step;
+    if (step === 'train') this.hasTrained = true;
     mark({ stage: step });
     this.tell(`*${step}*: ${summary} …`);
     const done = await work({ summary });

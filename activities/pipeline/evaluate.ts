@@ -2,6 +2,7 @@ import { bestThreshold } from '../../numerics/index.ts';
 import { hasMatured, judgeGate } from '../../policies/index.ts';
 import {
   graphSpec,
+  instantMs,
   primaryMetric,
   type EvaluationReport,
   type GateEvidence,
@@ -16,9 +17,9 @@ import type { Context } from '../context.ts';
 import type { Fitted } from '../training/fit.ts';
 import { readPlan, type PlanRef } from './plan.ts';
 import { count, loadRows, takeRows, type DerivedRows } from './rows.ts';
-import { briefly, graphOf, lossPerRow, measure, report, scoreRows } from './score.ts';
+import { briefly, graphOf, lossPerRow, measure, notMeasurable, report, scoreRows } from './score.ts';
 import { readObject, writeObject } from './sealed.ts';
-import { labelsOf, loadParts, readSplit } from './split.ts';
+import { knownWhen, labelsOf, loadParts, readSplit } from './split.ts';
 
 /** What `evaluate` sealed: the figures of the first fit on rows that nothing saw, beside the baseline's. */
 export interface SealedEvaluation {
@@ -88,16 +89,26 @@ export const createBacktest = (context: Context) => ({
     const { classes } = await readSplit(context, split);
     const { threshold = 0.5 } = await readObject<SealedEvaluation>(context.stores, evaluation);
     const all = await loadRows(context, sealed, spec, graph, where);
-    const [from, to] = [Date.parse(ref.asOf) / 1000, Date.parse(until) / 1000];
+    const [from, to, now] = [ref.asOf, until, ref.now].map((time) => instantMs(time) / 1000) as [
+      number,
+      number,
+      number,
+    ];
     const labels = labelsOf(all, classes);
+    const knownAt = knownWhen(all);
+    // What is known before it had to mature is a biased part of its months: it is not scored.
     const isScored = (i: number) =>
-      all.predictedAt[i]! >= from && all.predictedAt[i]! < to && !Number.isNaN(labels[i]) && labels[i] !== -1;
+      all.predictedAt[i]! >= from &&
+      all.predictedAt[i]! < to &&
+      hasMatured(all.maturesAt[i]!, knownAt[i]!, now) &&
+      labels[i] !== -1;
     const rows = takeRows(all, Array.from({ length: all.rows }, (_, i) => i).filter(isScored));
     if (rows.rows === 0)
       return { line: `no labelled rows from ${ref.asOf.slice(0, 10)} to ${until}: nothing to score` };
-    if (spec.task === 'binary' && new Set(labelsOf(rows, classes)).size < 2)
+    const unmeasurable = notMeasurable(spec, labelsOf(rows, classes));
+    if (unmeasurable)
       return {
-        line: `${count(rows.rows)} rows from ${ref.asOf.slice(0, 10)} to ${until}, all of one class: nothing to measure`,
+        line: `${count(rows.rows)} rows from ${ref.asOf.slice(0, 10)} to ${until}, ${unmeasurable}: nothing to measure`,
       };
     const score = async (fitted: Fitted) => (await scoreParts(await graphOf(context, spec, fitted), spec, [rows]))[0]!;
     const reports: { candidate: EvaluationReport; baseline?: EvaluationReport } = {
@@ -127,7 +138,7 @@ export const createLookAtGate = (context: Context) => ({
   ): Promise<{ look: string; verdict: Verdict; line: string }> {
     const { spec } = await readPlan(context, ref);
     const { stores, build } = context;
-    const { candidate: reports, baseline } = await readObject<SealedEvaluation>(stores, evaluation);
+    const { candidate: reports, baseline, threshold = 0.5 } = await readObject<SealedEvaluation>(stores, evaluation);
     const test = reports.find(({ on }) => on === 'test')!;
     const { n: revision, models } = await stores.serving.table();
     const champion = models[ref.model]?.serving.champion;
@@ -147,7 +158,9 @@ export const createLookAtGate = (context: Context) => ({
       rows: test.rows,
       metrics: test.metrics,
       ...(baseline[0] && { baseline: baseline[0].metrics }),
-      ...(version && { champion: await compare(context, spec, parts.test, sealedSplit.classes, candidate, version) }),
+      ...(version && {
+        champion: await compare(context, spec, parts.test, sealedSplit.classes, candidate, threshold, version),
+      }),
     };
     const { rules, verdict } = judgeGate(plan, evidence);
     const stamps = parts.test.predictedAt.toSorted();
@@ -165,7 +178,10 @@ export const createLookAtGate = (context: Context) => ({
       verdict,
       build: build.commit,
     };
-    const written = await stores.looks.create(look);
+    let written = await stores.looks.create(look);
+    // Another training of the model that looked in the very same millisecond has its own look.
+    for (let ms = 1; written.look.run !== look.run; ms++)
+      written = await stores.looks.create({ ...look, at: new Date(Date.parse(now) + ms).toISOString() });
     return {
       look: written.key,
       verdict: written.look.verdict,
@@ -181,6 +197,7 @@ async function compare(
   test: DerivedRows,
   classes: readonly string[] | undefined,
   candidate: Fitted,
+  threshold: number,
   champion: ModelVersion,
 ): Promise<NonNullable<GateEvidence['champion']>> {
   const seenUntil = Date.parse(champion.labelsSeenUntil) / 1000;
@@ -189,11 +206,16 @@ async function compare(
   );
   const hasInputs = Object.entries(champion.inputs).every(([name, input]) => spec.inputs[name]?.type === input.type);
   const sameClasses = JSON.stringify(champion.classes) === JSON.stringify(classes);
-  if (unseen.length === 0 || !hasInputs || !sameClasses || champion.task !== spec.task)
-    return { version: champion.n, rows: 0 };
+  const because = !hasInputs
+    ? `version ${champion.n} takes inputs that the candidate's rows do not have`
+    : !sameClasses || champion.task !== spec.task
+      ? `version ${champion.n} answers another question (other classes or another task)`
+      : undefined;
+  if (because || unseen.length === 0) return { version: champion.n, rows: 0, ...(because && { because }) };
   const rows = takeRows(test, unseen);
   const labels = labelsOf(rows, classes);
-  if (spec.task === 'binary' && new Set(labels).size < 2) return { version: champion.n, rows: rows.rows };
+  const unmeasurable = notMeasurable(spec, labels);
+  if (unmeasurable) return { version: champion.n, rows: rows.rows, because: unmeasurable };
   const [ours] = await scoreParts(await graphOf(context, spec, candidate), spec, [rows]);
   const theirs = await scoreRows(
     await context.stores.objects.read(champion.onnx.sha256),
@@ -201,12 +223,11 @@ async function compare(
     rows.inputs,
     rows.predictedAt,
   );
-  const threshold = champion.threshold ?? 0.5;
   return {
     version: champion.n,
     rows: rows.rows,
     candidate: measure(spec, labels, ours!, threshold),
-    champion: measure(spec, labels, theirs, threshold),
+    champion: measure(spec, labels, theirs, champion.threshold ?? 0.5),
   };
 }
 

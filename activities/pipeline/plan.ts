@@ -1,4 +1,13 @@
-import { ModelSpec, UserError, didYouMean, graphSpec, type Backtest, type GraphSpec } from '../../schemas/index.ts';
+import { checkGraphSpec } from '../../onnx/index.ts';
+import {
+  ModelSpec,
+  UserError,
+  didYouMean,
+  graphSpec,
+  instantMs,
+  type Backtest,
+  type GraphSpec,
+} from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { expectedIn, readObject, writeObject } from './sealed.ts';
 
@@ -10,6 +19,8 @@ export interface PlanRef {
   plan: string;
   project: { n: number; hash: string };
   asOf: string;
+  /** When the run began: what had matured by then may be scored. */
+  now: string;
   backtest?: Backtest;
   seed: number;
   /** Fit the recipe again on all matured rows after the gate passed. */
@@ -44,14 +55,17 @@ export const createPlanRun = ({ stores }: Context) => ({
     }
     const overrides = question.overrides ?? {};
     const spec = override(project.spec, overrides);
-    const asOf = new Date(question.asOf ?? spec.split.asOf ?? question.now).toISOString();
-    const backtest = question.backtest ?? spec.backtest;
+    if (question.backtest) spec.backtest = { ...spec.backtest, ...question.backtest };
+    const { backtest } = spec;
+    const named = question.asOf ?? spec.split.asOf;
+    const asOf = named === undefined ? question.now : new Date(instantMs(named)).toISOString();
     return {
       model: question.model,
       run: question.run,
       plan: await writeObject(stores, spec),
       project: { n: project.n, hash: project.hash },
       asOf,
+      now: question.now,
       ...(backtest && { backtest }),
       seed: spec.training.seed,
       refit: spec.split.refit,
@@ -71,7 +85,6 @@ const FIXED = ['apiVersion', 'name', 'sources', 'rows'];
 
 /** Sets dotted paths, such as {"training.maxDepth": 8}, and checks the whole again. */
 function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpec {
-  if (Object.keys(overrides).length === 0) return spec;
   const changed = structuredClone(spec) as unknown as Record<string, unknown>;
   for (const [path, value] of Object.entries(overrides)) {
     const steps = path.split('.');
@@ -92,7 +105,12 @@ function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpe
     }
   }
   const parsed = ModelSpec.safeParse(changed);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const issues = checkGraphSpec(graphSpec(parsed.data));
+    if (issues.length === 0) return parsed.data;
+    const wrong = issues.map(({ at, found, expected }) => `${at}: found ${found}, expected ${expected}`).join('; ');
+    throw new UserError('BadOverride', `overrides: ${wrong}. The overrides were ${JSON.stringify(overrides)}.`, issues);
+  }
   throw new UserError(
     'BadOverride',
     `overrides: ${parsed.error.issues.map((issue) => expectedIn(issue, changed)).join('; ')}. The overrides were ${JSON.stringify(overrides)}.`,

@@ -41,6 +41,9 @@ export interface RunParts {
   onnx?: { sha256: string; bytes: number };
 }
 
+/** A run that has passed the gate and has a graph. */
+export type FinishedParts = RunParts & Required<Pick<RunParts, 'rows' | 'split' | 'evaluation' | 'onnx'>>;
+
 /** Builds the one graph that serves. Safe to repeat: the same parts give the same bytes. */
 export const createExportGraph = (context: Context) => ({
   async exportGraph(ref: PlanRef, fitted: Fitted): Promise<{ onnx: { sha256: string; bytes: number }; line: string }> {
@@ -57,7 +60,7 @@ export const createExportGraph = (context: Context) => ({
 export const createRegister = (context: Context) => ({
   async register(
     ref: PlanRef,
-    parts: Required<Omit<RunParts, 'baseline' | 'backtest' | 'expectations'>> & RunParts,
+    parts: FinishedParts,
     cause: Cause,
     now: string,
   ): Promise<{ version: number; line: string }> {
@@ -81,7 +84,8 @@ export const createRegister = (context: Context) => ({
       project: ref.project,
       rowsHash: parts.rows.rowsHash,
       asOf: ref.asOf,
-      labelsSeenUntil: ref.asOf,
+      // Without a refit the first fit serves, and nothing of the test rows was seen.
+      labelsSeenUntil: ref.refit ? ref.asOf : split.report.parts.valid!.maturesTo,
       onnx: parts.onnx,
       algorithm: spec.training.algorithm,
       entity: spec.rows.entity,
@@ -164,7 +168,7 @@ export const createRecordRun = (context: Context) => ({
       endedAt: now,
     };
     await stores.runs.create(run);
-    for (const fit of ['first', 'refit']) await stores.runs.removeCheckpoints(ref.model, `${ref.run}/${fit}`);
+    await stores.runs.removeCheckpoints(ref.model, ref.run);
   },
 });
 
@@ -189,6 +193,13 @@ function warmUpRows(inputs: InputSchema, rows: DerivedRows): RawRow[] {
     );
   return kept;
 }
+
+/** Removes what a run kept to be resumed from, when nobody will resume it. Safe to repeat. */
+export const createForgetCheckpoints = ({ stores }: Context) => ({
+  async forgetCheckpoints(model: string, run: string): Promise<void> {
+    await stores.runs.removeCheckpoints(model, run);
+  },
+});
 
 /** Row i as a request would give it. */
 export function rawRow(inputs: InputSchema, rows: DerivedRows, i: number): RawRow {

@@ -89,12 +89,18 @@ export function report(
       const take = (all: Float64Array) => Float64Array.from(indices, (i) => all[i]!);
       const slice = `${column} = ${value}`;
       const sliceLabels = take(labels);
-      if (spec.task === 'binary' && new Set(sliceLabels).size < 2)
-        slices.push({ slice, rows: indices.length, because: 'one class only' });
+      const unmeasurable = notMeasurable(spec, sliceLabels);
+      if (unmeasurable) slices.push({ slice, rows: indices.length, because: unmeasurable });
       else
         slices.push({ slice, rows: indices.length, metrics: measure(spec, sliceLabels, scores.map(take), threshold) });
     }
   return { on, rows: rows.rows, metrics: measure(spec, labels, scores, threshold), slices, smallSlices };
+}
+
+/** Why these labels give no metric that means anything, if so. */
+export function notMeasurable(spec: Pick<ModelSpec, 'task'>, labels: Float64Array): string | undefined {
+  if (spec.task === 'multiclass' || labels.some((label) => label !== labels[0])) return undefined;
+  return spec.task === 'binary' ? 'one class only' : 'one value only';
 }
 
 export function measure(

@@ -121,7 +121,7 @@ export function labelsOf(rows: DerivedRows, classes: readonly string[] | undefin
 }
 
 /** A row without a label was never known, whatever its stamp says. */
-function knownWhen(rows: DerivedRows): Float64Array {
+export function knownWhen(rows: DerivedRows): Float64Array {
   return rows.knownAt.map((knownAt, i) => {
     const label = rows.label[i];
     return label === null || Number.isNaN(label) ? NaN : knownAt;
@@ -136,12 +136,14 @@ function checkLabels(
   const named = Object.entries(parts).map(([name, indices]) => ({ name, indices }));
   if (spec.task === 'regression') {
     const label = rows.label as Float64Array;
-    const first = label[parts.train[0]!]!;
-    if (parts.train.every((row) => label[row] === first))
-      throw new UserError(
-        'ConstantLabel',
-        `label is ${first} in all ${count(parts.train.length)} training rows of ${spec.rows.sql}. A regression needs a label that varies: look at the column that it is made of.`,
-      );
+    for (const { name, indices } of named) {
+      const first = label[indices[0]!]!;
+      if (indices.every((row) => label[row] === first))
+        throw new UserError(
+          'ConstantLabel',
+          `label is ${first} in all ${count(indices.length)} ${name} rows of ${spec.rows.sql}. A regression needs a label that varies in each part of the split: look at the column that it is made of, or give the split more rows.`,
+        );
+    }
     return;
   }
   for (const { name, indices } of named) {

@@ -44,7 +44,11 @@ export async function applyProject(
 
   const changes = projectChanges(newest, next);
   if (o.dryRun) return { model: spec.name, n: (newest?.n ?? 0) + 1, hash, changed: true, changes, dryRun: true };
-  for (const body of folder.files.values()) await stores.objects.put(body);
+  for (const [path, body] of folder.files) {
+    const { sha256 } = await stores.objects.put(body);
+    if (sha256 !== files[path]!.sha256)
+      throw new UserError('ChangedWhileApplied', `${path} changed while it was being applied. Apply the folder again.`);
+  }
   const { n } = await stores.projects.create(next);
   return { model: spec.name, n, hash, changed: true, changes, dryRun: false };
 }

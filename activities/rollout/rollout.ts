@@ -16,7 +16,7 @@ export interface RolloutQuestion {
 export const createPlanRollout = ({ stores }: Context) => ({
   async planRollout(
     question: RolloutQuestion,
-  ): Promise<RolloutAnswer & { was: number; champion?: number; line: string }> {
+  ): Promise<RolloutAnswer & { was: number; champion?: number; look?: string; line: string }> {
     const { model } = question;
     const version = await stores.versions.read(model, question.version);
     if (!version) {
@@ -27,6 +27,7 @@ export const createPlanRollout = ({ stores }: Context) => ({
       );
     }
     const project = await stores.projects.at(model, version.project.n);
+    const look = (await stores.runs.read(model, version.run))?.look;
     const { models } = await stores.serving.table();
     const head = models[model];
     const champion = head?.serving.champion;
@@ -38,7 +39,13 @@ export const createPlanRollout = ({ stores }: Context) => ({
       force: question.force ?? false,
       reason: question.reason,
     });
-    return { ...answer, was: head?.n ?? 0, ...(champion !== undefined && { champion }), line: answer.because };
+    return {
+      ...answer,
+      was: head?.n ?? 0,
+      ...(look && { look }),
+      ...(champion !== undefined && { champion }),
+      line: answer.because,
+    };
   },
 });
 

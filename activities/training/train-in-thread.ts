@@ -53,7 +53,8 @@ export async function trainInThread(
       worker.on('error', reject);
       worker.on('exit', (code) => {
         // The thread may end while a message before its last is still being heard.
-        void heard.then(() => reject(new Error(`the training thread ended with code ${code} before it was done`)));
+        const ended = () => reject(new Error(`the training thread ended with code ${code} before it was done`));
+        heard.then(ended, ended);
       });
       worker.on('message', (message: TrainingMessage) => {
         heard = heard.then(async () => {
