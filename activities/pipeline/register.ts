@@ -85,7 +85,7 @@ export const createRegister = (context: Context) => ({
       rowsHash: parts.rows.rowsHash,
       asOf: ref.asOf,
       // Without a refit the first fit serves, and nothing of the test rows was seen.
-      labelsSeenUntil: ref.refit ? ref.asOf : split.report.parts.valid!.maturesTo,
+      labelsSeenUntil: ref.refit ? ref.asOf : split.report.parts.valid.maturesTo,
       onnx: parts.onnx,
       algorithm: spec.training.algorithm,
       entity: spec.rows.entity,

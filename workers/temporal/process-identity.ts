@@ -19,7 +19,8 @@ function fromProc(pid: number): ProcessIdentity | undefined {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim();
-    return { born: fields[19] ?? '', command };
+    // A process that is on its way out has lost its command line before it is a zombie.
+    return command === '' ? undefined : { born: fields[19] ?? '', command };
   } catch {
     return undefined;
   }
