@@ -55,6 +55,11 @@ describe('trainingPipeline', () => {
       'register',
     ]);
     for (const { text } of progress.lines) expect(text).not.toContain('\n');
+    // What the Temporal UI's User Metadata tab asks for.
+    const { currentDetails } = await gauntlet.env.client.workflow
+      .getHandle('train-small')
+      .query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('**register** small version 1');
   });
 
   it('gives the same dataset version, rows and model bytes again, and stores nothing twice', async () => {

@@ -5,7 +5,7 @@
  * Plain JavaScript, for the SDK loads it by require() in clients and workers, and Node 20 requires no TypeScript.
  * It is bundled into workflows too: nothing of Node's may be imported here.
  */
-import { DefaultPayloadConverter, ValueError } from '@temporalio/common';
+import { DefaultPayloadConverter, RawValue, ValueError } from '@temporalio/common';
 
 /**
  * Where a value stops being plain JSON.
@@ -44,8 +44,8 @@ export function firstNotJson(value, path = 'value') {
 class PlainJsonConverter extends DefaultPayloadConverter {
   /** @param {unknown} value */
   toPayload(value, ...rest) {
-    // Nothing at all is "no value", and raw bytes are Temporal's own business: both have payload kinds of their own.
-    if (value !== undefined && !(value instanceof Uint8Array)) {
+    // Nothing at all is "no value"; raw bytes and raw values (what the UI shows of a workflow) are Temporal's own business.
+    if (value !== undefined && !(value instanceof Uint8Array) && !(value instanceof RawValue)) {
       const bad = firstNotJson(value);
       if (bad)
         throw new ValueError(
