@@ -9,7 +9,7 @@ import type * as routes from './control/routes.ts';
 export class ApiUnreachable extends UserError {
   constructor(url: string, because: string) {
     super(
-      'api-unreachable',
+      'ApiUnreachable',
       `The Gauntlet API does not answer at ${url} (${because}). Start it with: npx gauntlet up - or name another with --api or GAUNTLET_API.`,
     );
   }
@@ -68,6 +68,7 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
 
   async function request<T>(method: string, path: string, body?: { json?: unknown; form?: FormData }): Promise<T> {
     let answer: Response;
+    let text: string;
     try {
       answer = await send(base + path, {
         method: method.toUpperCase(),
@@ -76,16 +77,16 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
           ? {}
           : { body: JSON.stringify(body.json), headers: { 'content-type': 'application/json' } }),
       });
+      text = await answer.text();
     } catch (error) {
       throw new ApiUnreachable(base, reasonOf(error));
     }
-    const text = await answer.text();
     const value = parseJson(text);
     if (answer.ok && value !== undefined) return value as T;
     const problem = Problem.safeParse(value);
     if (problem.success && !answer.ok) throw new ApiProblem(problem.data);
     throw new UserError(
-      'not-gauntlet',
+      'NotGauntlet',
       `${method.toUpperCase()} ${base}${path} answered ${answer.status} with something that is not Gauntlet's JSON: ${shorten(text)}. Is another program listening there? Name the API with --api or GAUNTLET_API.`,
     );
   }

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
-import { rollBack, type Stores } from '../bucket/index.ts';
+import { isKey, rollBack, rollbackCause, type Stores } from '../bucket/index.ts';
 import { didYouMean } from '../schemas/index.ts';
 import { diagnose } from './control/doctor.ts';
 import type { OpenApiPart } from './openapi.ts';
@@ -98,7 +97,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   app.openapi(routes.getRun, async (c) => {
     const { model, id } = c.req.valid('param');
     await requireModel(stores, model);
-    const run = await stores.runs.read(model, id);
+    const run = isKey(id) ? await stores.runs.read(model, id) : undefined;
     if (run) return c.json(run, 200);
     const ids = (await stores.runs.list(model)).map((known) => known.id);
     throw new ProblemError({
@@ -120,12 +119,11 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   });
   app.openapi(routes.rollBackModel, async (c) => {
     const { model } = c.req.valid('param');
-    const { to, by, reason } = c.req.valid('json');
+    const { to, by, reason, requestId } = c.req.valid('json');
     await requireModel(stores, model);
     if (to !== undefined) await requireVersion(stores, model, to);
-    const cause = { workflowId: 'api', runId: randomUUID(), step: 'rollback' };
     try {
-      return c.json(await rollBack(stores.serving, model, to, by ?? 'api', reason, cause), 200);
+      return c.json(await rollBack(stores.serving, model, to, by ?? 'api', reason, rollbackCause(requestId)), 200);
     } catch (error) {
       const refused = problemOf(error);
       // A request that says nothing wrong, at the wrong moment.

@@ -3,9 +3,10 @@
  * S3Bucket is not among the exports: `openBucket` loads it, with its SDK, only where it is wanted.
  */
 export type { Bucket } from './bucket.ts';
-export { holderOf, sameCause } from './cause.ts';
+export { holderOf, rollbackCause, sameCause } from './cause.ts';
 export { Datasets } from './datasets.ts';
 export { DirectoryBucket } from './directory.ts';
+export { isKey } from './key.ts';
 export { Looks } from './looks.ts';
 export { Objects } from './objects.ts';
 export { openBucket } from './open.ts';

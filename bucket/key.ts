@@ -8,9 +8,12 @@ const PREFIX = new RegExp(`^(${SEGMENT}/)*(${SEGMENT})?$`);
 /** S3 takes 1,024 bytes; the rest is for the bucket's own prefix. */
 const LONGEST = 800;
 
+/** Whether it can be a key, or a segment of one: what people name is asked, before a record is looked for. */
+export const isKey = (text: string): boolean => KEY.test(text) && text.length <= LONGEST;
+
 /** @throws {RangeError} if it is not a key: keys are made by our code, so this is never a person's mistake */
 export function checkKey(key: string): void {
-  if (!KEY.test(key) || key.length > LONGEST) throw new RangeError(`not a bucket key: ${JSON.stringify(key)}`);
+  if (!isKey(key)) throw new RangeError(`not a bucket key: ${JSON.stringify(key)}`);
 }
 
 /** @throws {RangeError} if no key could begin like this */

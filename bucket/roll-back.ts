@@ -3,12 +3,16 @@ import { sameCause } from './cause.ts';
 import type { ServingLog } from './serving-log.ts';
 import { Versions } from './versions.ts';
 
-/** A request is repeated within minutes; further back than this nobody looks for its entry. */
-const REPEATED_WITHIN = 100;
+/** A request is repeated within minutes, and nobody rolls back further than this: so many entries of a model are read. */
+const LOOK_BACK = 100;
 
 /**
- * Serves an earlier version again: the champion becomes `to` (by default the version that served before), and canary,
- * shadows and holder are cleared. It asks nobody and needs no Temporal; an open rollout finds itself overtaken.
+ * Serves an earlier version again: the champion becomes `to` (by default the serving's `previous`), and canary, shadows
+ * and holder are cleared. It asks nobody and needs no Temporal; an open rollout finds itself overtaken.
+ *
+ * A rollback goes back only: `previous` becomes the version that served before the restored one did, never one that a
+ * rollback left. After 1, 2 and 3, a first rollback serves 2, a second 1, and a third is refused: going forward again
+ * takes `to`, because somebody must say that the version is good after all.
  *
  * Safe to repeat: the same cause is the same revision. Where the model serves `to` and nothing else, nothing is written.
  *
@@ -27,15 +31,16 @@ export async function rollBack(
     const head = table.models[model];
     const champion = head?.serving.champion;
     if (!head || champion === undefined) throw neverServed(model, Object.values(table.models));
-    const made = await madeBy(log, head, cause);
+    const entries = await newestEntries(log, head);
+    const made = entries.find((entry) => sameCause(entry.cause, cause));
     if (made) return await resultOf(log, made);
     const target = to ?? head.serving.previous;
-    if (target === undefined) throw nothingBefore(model, champion);
+    if (target === undefined) throw await nothingBefore(log, model, champion);
     await checkVersion(log, model, target);
     const { canary, shadows, holder } = head.serving;
     if (target === champion && !canary && shadows.length === 0 && holder === undefined)
       return { revision: head.n, model, from: champion, to: target };
-    const previous = target === champion ? head.serving.previous : champion;
+    const previous = servedBefore(entries, target);
     const appended = await log.append({
       model,
       was: head.n,
@@ -50,13 +55,31 @@ export async function rollBack(
   }
 }
 
-async function madeBy(log: ServingLog, head: Revision, cause: Cause): Promise<Revision | undefined> {
-  let seen = 0;
-  for await (const entry of log.history(head)) {
-    if (sameCause(entry.cause, cause)) return entry;
-    if (++seen === REPEATED_WITHIN) return undefined;
+async function newestEntries(log: ServingLog, head: Revision): Promise<Revision[]> {
+  const entries: Revision[] = [];
+  for await (const entry of log.history(head)) if (entries.push(entry) === LOOK_BACK) break;
+  return entries;
+}
+
+/**
+ * The version that served before `target` last did, and that no rollback left since; `entries` newest first.
+ * A rollout's `previous` is the version that it replaced. A rollback's never is: that tells the two apart.
+ */
+function servedBefore(entries: readonly Revision[], target: number): number | undefined {
+  const champion = entries[0]!.serving.champion;
+  const left = new Set([target, champion]);
+  let of = target;
+  for (const [i, { serving }] of entries.entries()) {
+    if (serving.champion === of) {
+      if (serving.previous === undefined || !left.has(serving.previous)) return serving.previous;
+      of = serving.previous;
+    }
+    const before = entries[i + 1]?.serving.champion;
+    if (before !== serving.champion && before !== serving.previous) left.add(before);
   }
-  return undefined;
+  // The target never served: what would have been restored is next.
+  const { previous } = entries[0]!.serving;
+  return of === target && previous !== target ? previous : undefined;
 }
 
 async function resultOf(log: ServingLog, made: Revision): Promise<RollbackResult> {
@@ -86,8 +109,14 @@ function neverServed(model: string, revisions: readonly Revision[]): UserError {
   );
 }
 
-const nothingBefore = (model: string, champion: number): UserError =>
-  new UserError(
+async function nothingBefore(log: ServingLog, model: string, champion: number): Promise<UserError> {
+  const others = (await new Versions(log.bucket).numbers(model)).filter((n) => n !== champion);
+  return new UserError(
     'NothingToRollBackTo',
-    `${model} serves version ${champion}, and no other version served before it. Name the version to serve: gauntlet rollback ${model} --to <version>.`,
+    `${model} serves version ${champion}, and before it served none that was not rolled back. ${
+      others.length === 0
+        ? 'It has no other version.'
+        : `Name the version to serve (it also has ${inWords(others)}): gauntlet rollback ${model} --to ${others.at(-1)} --reason "why"`
+    }`,
   );
+}

@@ -23,9 +23,20 @@ export const modelsFolder = (): string => resolve(process.env['GAUNTLET_MODELS']
 export function apiUrl(given?: string): string {
   const named = given ?? process.env['GAUNTLET_API'];
   if (named) return /^https?:\/\//.test(named) ? named : `http://${named}`;
+  return ownApiUrl();
+}
+
+function ownApiUrl(): string {
   const port = process.env['PORT'];
   if (port) return `http://127.0.0.1:${port}`;
   return readApiAddress(gauntletHome()) ?? 'http://127.0.0.1:3000';
+}
+
+/** Whether `bucketUrl` is the bucket of the API at this address, as far as this machine can tell: said, or its own. */
+export function isBucketOf(api: string): boolean {
+  if (process.env['GAUNTLET_BUCKET']) return true;
+  const hostOf = (url: string) => new URL(url).host.replace('localhost', '127.0.0.1');
+  return URL.canParse(api) && hostOf(api) === hostOf(ownApiUrl());
 }
 
 /** Who acts, for the records: a claim, as with every command line. */

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
-import { openStores, rollBack } from '../bucket/index.ts';
+import { openStores, rollBack, rollbackCause } from '../bucket/index.ts';
 import type { RollbackInput, RollbackResult } from '../schemas/pipeline.ts';
 import { UserError } from '../schemas/problem.ts';
-import type { Cause } from '../schemas/serving.ts';
 import { bucketFolder } from './environment.ts';
 
 /**
@@ -13,15 +12,15 @@ import { bucketFolder } from './environment.ts';
 export async function rollBackOnBucket(
   where: { bucket: string; home: string },
   { model, to, by, reason }: RollbackInput,
-  cause: Cause,
+  requestId: string,
 ): Promise<RollbackResult> {
   const folder = bucketFolder(where.bucket);
   // Opening a directory bucket makes an empty one, which would hide that the address is wrong.
   if (folder !== undefined && !existsSync(folder))
     throw new UserError(
-      'no-bucket',
+      'NoBucket',
       `There is no bucket at ${where.bucket}. Set GAUNTLET_BUCKET (or GAUNTLET_HOME) to the one that the API uses.`,
     );
   const { serving } = await openStores(where);
-  return rollBack(serving, model, to, by, reason, cause);
+  return rollBack(serving, model, to, by, reason, rollbackCause(requestId));
 }

@@ -14,7 +14,7 @@ export async function run(argv: string[]): Promise<number> {
     // Here, because loading it costs more than all of --help.
     const { UserError } = await import('../schemas/problem.ts');
     process.stderr.write(`${error instanceof UserError ? userErrorText(error) : faultText(error)}\n`);
-    return error instanceof UserError && error.type === 'api-unreachable' ? EXIT.unreachable : EXIT.failed;
+    return error instanceof UserError && error.type === 'ApiUnreachable' ? EXIT.unreachable : EXIT.failed;
   }
 }
 

@@ -92,7 +92,7 @@ export type RolloutResult = z.infer<typeof RolloutResult>;
 export const RollbackInput = z
   .strictObject({
     model: ModelName,
-    to: z.int().positive().optional().describe('Default: the version that served before'),
+    to: z.int().positive().optional().describe('Default: the version that served before, and was not rolled back'),
     by: z.string().min(1),
     reason: z.string().min(1),
   })

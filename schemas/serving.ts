@@ -3,7 +3,7 @@ import { ModelName } from './names.ts';
 
 /** What made a record: a workflow's step, or a person's command. Two appends of one cause are one entry. */
 export const Cause = z.strictObject({
-  workflowId: z.string().describe('Or cli, api: who acted without a workflow'),
+  workflowId: z.string().describe('Or rollback: of a person, without a workflow'),
   runId: z.string(),
   step: z.string(),
 });

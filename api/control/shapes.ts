@@ -147,7 +147,10 @@ export const Promotion = z
 export type Promotion = z.infer<typeof Promotion>;
 
 export const RollbackBody = RollbackInput.omit({ model: true, by: true })
-  .extend({ by: z.string().min(1).optional().describe('Who; default: api') })
+  .extend({
+    by: z.string().min(1).optional().describe('Who; default: api'),
+    requestId: z.string().min(1).max(200).optional().describe('Sent again with the same one, it is done once'),
+  })
   .meta({ id: 'RollbackBody' });
 
 export const Check = z

@@ -94,6 +94,8 @@ describe('reading', () => {
     ['/v1/models/zzz/versions', 404, 'There is no model zzz. Known: hotel-cancellations.'],
     [`/v1/models/${MODEL}/versions/9`, 404, `${MODEL} has no version 9; it has 1, 2.`],
     [`/v1/runs/${MODEL}/20261101T000000Z-9`, 404, 'Did you mean 20261101T000000Z-1 or 20261102T000000Z-2?'],
+    [`/v1/runs/${MODEL}/20261101T000000Z%201`, 404, 'has no run 20261101T000000Z 1. Did you mean 20261101T000000Z-1'],
+    [`/v1/runs/${MODEL}/..%2F..`, 404, 'has no run ../..'],
     ['/v1/runs?model=hotel', 404, 'Did you mean hotel-cancellations?'],
     ['/v1/projects/hotel', 404, 'Did you mean hotel-cancellations?'],
   ])('%s is a %i that names what there is', async (path, status, detail) => {
@@ -119,8 +121,22 @@ describe('rollback', () => {
       serving: { champion: 1 },
       by: 'ana',
       because: 'version 2 refuses groups',
-      cause: { workflowId: 'api' },
+      cause: { workflowId: 'rollback' },
     });
+  });
+
+  it('with the same request id is done once', async () => {
+    const body = { reason: 'version 2 refuses groups', requestId: 'r-1' };
+    const first: unknown = await (await post(`/v1/models/${MODEL}/rollback`, body)).json();
+    expect(await (await post(`/v1/models/${MODEL}/rollback`, body)).json()).toEqual(first);
+    expect(await stores.serving.next(3)).toBeUndefined();
+  });
+
+  it('a second time has nothing to go back to, and never serves what was left: 409', async () => {
+    await post(`/v1/models/${MODEL}/rollback`, { reason: 'version 2 refuses groups' });
+    const again = await problemOf(await post(`/v1/models/${MODEL}/rollback`, { reason: 'x' }));
+    expect(again).toMatchObject({ status: 409, type: 'urn:gauntlet:nothing-to-roll-back-to' });
+    expect((await stores.serving.current(MODEL))?.serving.champion).toBe(1);
   });
 
   it('to a version that does not exist is a 404 that names those there are', async () => {

@@ -37,12 +37,54 @@ const serve = async (serving: Serving): Promise<number> => {
 const back = (to?: number, by: Cause = cause()) => rollBack(stores.serving, 'churn', to, 'ana', 'more complaints', by);
 const now = async () => (await stores.serving.current('churn'))!;
 
-it('serves the version that served before, and remembers the one that it replaced', async () => {
+it('serves the version that served before, and does not remember the one that it left', async () => {
   await serve({ champion: 1, shadows: [] });
   await serve({ champion: 2, previous: 1, shadows: [] });
   expect(await back()).toEqual({ revision: 3, model: 'churn', from: 2, to: 1 });
   expect(await now()).toMatchObject({ was: 2, by: 'ana', because: 'more complaints' });
-  expect((await now()).serving).toEqual({ champion: 1, previous: 2, shadows: [] });
+  expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
+});
+
+it('again goes further back, and then is refused: never to a version that was rolled back', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  await serve({ champion: 3, previous: 2, shadows: [] });
+  expect(await back()).toMatchObject({ from: 3, to: 2 });
+  expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
+  expect(await back()).toMatchObject({ from: 2, to: 1 });
+  expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
+  await expect(back()).rejects.toMatchObject({
+    type: 'NothingToRollBackTo',
+    message: expect.stringContaining('gauntlet rollback churn --to 3 --reason'),
+  });
+  expect(await back(3)).toMatchObject({ from: 1, to: 3 });
+  expect((await now()).serving).toEqual({ champion: 3, shadows: [] });
+});
+
+it('after a rollback and a new version goes back to what the new one replaced', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  await back();
+  await serve({ champion: 3, previous: 1, shadows: [] });
+  expect(await back()).toMatchObject({ from: 3, to: 1 });
+  expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
+});
+
+it('to a version that never served keeps what would have been restored', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  await back(3);
+  expect((await now()).serving).toEqual({ champion: 3, previous: 1, shadows: [] });
+});
+
+it('a version that was rolled back and promoted again can be restored', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  await back();
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  await serve({ champion: 3, previous: 2, shadows: [] });
+  expect(await back()).toMatchObject({ from: 3, to: 2 });
+  expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
 });
 
 it('clears canary, shadows and holder, and asks no holder', async () => {
@@ -50,7 +92,7 @@ it('clears canary, shadows and holder, and asks no holder', async () => {
   const canary = { version: 3, weight: 0.05, salt: 's', until };
   await serve({ champion: 2, previous: 1, canary, shadows: [{ version: 3, until }], holder: 'rollout-churn/r1' });
   await back();
-  expect((await now()).serving).toEqual({ champion: 1, previous: 2, shadows: [] });
+  expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
 });
 
 it('to the champion itself ends a canary and keeps the version before', async () => {
@@ -106,7 +148,7 @@ it('without a version that served before says how to name one', async () => {
   await serve({ champion: 1, shadows: [] });
   await expect(back()).rejects.toMatchObject({
     type: 'NothingToRollBackTo',
-    message: expect.stringContaining('gauntlet rollback churn --to <version>'),
+    message: expect.stringContaining('gauntlet rollback churn --to 3 --reason'),
   });
 });
 

@@ -252,8 +252,28 @@ describe('with nothing up', () => {
     expect(await stores.serving.next(2)).toMatchObject({
       serving: { champion: 1 },
       because: 'version 2 refuses groups',
-      cause: { workflowId: 'cli' },
+      cause: { workflowId: 'rollback' },
     });
+  });
+
+  it('rollback by way of an API elsewhere touches no bucket that nobody named', async () => {
+    const { GAUNTLET_BUCKET: _, ...env } = nobody;
+    const { code, out, err } = await gauntlet(['rollback', MODEL, '--to', '2', '--reason', 'x'], env);
+    expect({ code, out }).toEqual({ code: 3, out: '' });
+    expect(err).toContain('nothing was rolled back. Set GAUNTLET_BUCKET');
+    expect((await stores.serving.current(MODEL))?.serving.champion).toBe(1);
+  });
+
+  it('rollback does not wait for an API that hangs', { timeout: 30_000 }, async () => {
+    const hangs = createServer(() => {});
+    const url = await new Promise<string>((done) =>
+      hangs.listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${(hangs.address() as AddressInfo).port}`)),
+    );
+    const args = ['rollback', MODEL, '--to', '1', '--reason', 'x', '--api', url];
+    const { code, err } = await gauntlet(args, nobody);
+    hangs.close();
+    expect(code).toBe(0);
+    expect(err).toContain('rolling back on the bucket itself');
   });
 
   it.each([

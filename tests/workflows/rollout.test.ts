@@ -85,7 +85,7 @@ describe('promotion and rollback', () => {
     expect(await gauntlet.stores.serving.current('small')).toMatchObject({
       by: 'ana',
       because: 'complaints',
-      serving: { champion: 1, previous: 2 },
+      serving: { champion: 1, shadows: [] },
     });
   });
 
