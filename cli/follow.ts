@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '../api/client.ts';
 import type { Training } from '../api/control/shapes.ts';
-import { ApiUnreachable } from '../api/client.ts';
+import { ApiProblem, ApiUnreachable } from '../api/client.ts';
 import { createBar } from './bar.ts';
 import { figure } from './output.ts';
 
 const POLL_MS = 500;
-/** A restart of the API is waited out; longer than this it is gone. */
+/** A restart of the API or of Temporal is waited out; longer than this it is gone. */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -28,7 +28,8 @@ export async function followTraining(
       training = await client.training(workflowId);
       lastAnswer = Date.now();
     } catch (error) {
-      if (!(error instanceof ApiUnreachable) || Date.now() - lastAnswer > PATIENCE_MS) throw error;
+      const passing = error instanceof ApiUnreachable || (error instanceof ApiProblem && error.status === 503);
+      if (!passing || Date.now() - lastAnswer > PATIENCE_MS) throw error;
       await sleep(POLL_MS);
       continue;
     }
