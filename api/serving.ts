@@ -173,7 +173,7 @@ function readinessOf(status: FollowerStatus): Readiness {
     if (failures.length === 0) lines.push(`${model} version ${champion} is being loaded`);
   if (revision === undefined && !bucketFailure) lines.push('the serving log has not been read yet');
   else if (models.length === 0 && !bucketFailure)
-    lines.push('nothing has been promoted yet: gauntlet promote <model> <version> serves one');
+    lines.push('nothing has been promoted yet: gauntlet promote <model> serves its newest version');
   const ready = models.length > 0 && missing.length === 0;
   return { ready, because: lines.join('; ') || 'every served model is loaded and warm', status };
 }

@@ -109,5 +109,5 @@ const notFinite = (version: ModelVersion, because: string): ProblemError =>
     type: 'no-finite-answer',
     title: 'The model gave no finite answer',
     detail: `${version.model} version ${version.n}: ${because}. The request is valid; the fault is the model's.`,
-    next: `Keep this request and tell the model's owner; gauntlet rollback ${version.model} brings back the version before.`,
+    next: `Keep this request and tell the model's owner; this brings back the version before: gauntlet rollback ${version.model} --reason "no finite answer"`,
   });
