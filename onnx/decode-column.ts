@@ -10,9 +10,15 @@ const MAX_EXAMPLES = 5;
  *
  * @param name    of the input, for messages
  * @param values  as SQL gave them; not changed
+ * @param rowName what to call a row in messages, so that a person finds it; default its place, from 1
  * @throws {UserError} with the number of rows that break a rule, and a few of them
  */
-export function decodeColumn(name: string, input: Input, values: Column): Column {
+export function decodeColumn(
+  name: string,
+  input: Input,
+  values: Column,
+  rowName = (i: number): string => `row ${i + 1}`,
+): Column {
   const decoded: Column =
     input.type === 'string' ? Array.from<string | null>({ length: values.length }) : new Float64Array(values.length);
   const issues: Issue[] = [];
@@ -20,17 +26,17 @@ export function decodeColumn(name: string, input: Input, values: Column): Column
   for (let i = 0; i < values.length; i++) {
     const result = decodeStored(input, values[i]!);
     if ('value' in result) decoded[i] = result.value as never;
-    else if (++refused <= MAX_EXAMPLES) issues.push({ at: `row ${i + 1}, ${name}`, ...result });
+    else if (++refused <= MAX_EXAMPLES) issues.push({ at: `${rowName(i)}, ${name}`, ...result });
   }
   if (refused === 0) return decoded;
   const missing = issues.some(({ found }) => found === 'null');
   const remedy = missing
-    ? `Set nullable: true in inputs.${name}, or have rows.sql leave these rows out or fill them.`
-    : `Widen inputs.${name}, or have rows.sql leave these rows out or mend them.`;
+    ? `Set nullable: true in inputs.${name}, or have rows.sql leave these rows out or fill them; then apply the project again.`
+    : `Widen inputs.${name}, or have rows.sql leave these rows out or mend them; then apply the project again.`;
   throw new UserError(
     'BadTrainingRows',
     `${name}: ${refused} of ${values.length} training rows would be refused as requests. ` +
-      `Row ${/\d+/.exec(issues[0]!.at)![0]} has ${issues[0]!.found}; expected ${issues[0]!.expected}. ${remedy}`,
+      `For example ${issues[0]!.at.slice(0, -`, ${name}`.length)} has ${issues[0]!.found}; expected ${issues[0]!.expected}. ${remedy}`,
     issues,
   );
 }

@@ -75,7 +75,8 @@ export const createSealTrainingRows = (context: Context) => ({
       if (rows === 0)
         throw new UserError(
           'NoRows',
-          `${spec.rows.sql} gave no rows. It must give one row for each prediction; look at its conditions and joins.`,
+          `${spec.rows.sql} gave no rows from ${datasets.map((d) => `${d.name} (${count(d.rows)} rows)`).join(', ')}. ` +
+            'It must give one row for each prediction: look at its conditions and joins, and apply the project again.',
         );
       const { sha256 } = await context.stores.objects.put({ file: to });
       return { object: sha256, rowsHash, rows, line: `${count(rows)} rows sealed, ${rowsHash.slice(0, 12)}` };
@@ -132,8 +133,10 @@ export async function loadRows(
   const file = await context.stores.objects.file(sealed.object);
   const rows = await readRows(file, spec, where === undefined ? {} : { where });
   const columns: Record<string, Column> = {};
+  const rowName = (i: number) =>
+    `${spec.rows.entity} ${rows.entity[i]} predicted at ${new Date(rows.predictedAt[i]! * 1000).toISOString()}`;
   for (const [name, input] of Object.entries(spec.inputs))
-    columns[name] = decodeColumn(name, input, rows.inputs.columns[name]!);
+    columns[name] = decodeColumn(name, input, rows.inputs.columns[name]!, rowName);
   const inputs = { rows: rows.rows, columns };
   const { derived, maturesAt } = await derive(graph, inputs, rows.predictedAt);
   return { ...rows, inputs, derived, maturesAt };
@@ -187,7 +190,10 @@ async function describe(
   now: string,
 ): Promise<DatasetVersion> {
   const { format, gzip } = formatOf(name, path);
-  const local = await context.stores.objects.file(file.sha256);
+  const local = await context.stores.objects.file(file.sha256).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.type, `Source ${name}: the applied ${path} cannot be read. ${error.message}`);
+  });
   const { rows, columns } = await describeFile({ path: local, format, gzip, source: name, file: path });
   return {
     name,

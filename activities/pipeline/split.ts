@@ -37,7 +37,7 @@ export const createSplitTrainingRows = (context: Context) => ({
       throw new UserError(
         'CannotSplit',
         `The rows cannot be split as of ${ref.asOf}: ${answer.because}. ` +
-          'At least 10 matured rows are needed; look at split.asOf, at label.maturesAt, and at known_at in rows.sql.',
+          `At least 10 matured rows are needed: look at split.asOf, at label.maturesAt, and at known_at in ${spec.rows.sql}. Then apply the project again, or name another time for one run: gauntlet train ${ref.model} --as-of 2016-07-01`,
       );
     const { train, gapDropped } = answer.parts;
     const classes = spec.task === 'multiclass' ? classesOf(rows, train) : undefined;
@@ -141,7 +141,7 @@ function checkLabels(
       if (indices.every((row) => label[row] === first))
         throw new UserError(
           'ConstantLabel',
-          `label is ${first} in all ${count(indices.length)} ${name} rows of ${spec.rows.sql}. A regression needs a label that varies in each part of the split: look at the column that it is made of, or give the split more rows.`,
+          `label is ${first} in all ${count(indices.length)} ${name} rows of ${spec.rows.sql}. A regression needs a label that varies in each part of the split: look at the column that it is made of, or give the split more rows; then apply the project again.`,
         );
     }
     return;
@@ -151,7 +151,7 @@ function checkLabels(
     if (found.size < 2 && (name === 'train' || spec.task === 'binary'))
       throw new UserError(
         'OneClass',
-        `label is ${spec.task === 'binary' ? (found.has('1') ? 'true' : 'false') : [...found][0]} in all ${count(indices.length)} ${name} rows of ${spec.rows.sql}. A ${spec.task} model needs at least two classes in each part of the split: look at the label's column, or give the split more rows.`,
+        `label is ${spec.task === 'binary' ? (found.has('1') ? 'true' : 'false') : [...found][0]} in all ${count(indices.length)} ${name} rows of ${spec.rows.sql}. A ${spec.task} model needs at least two classes in each part of the split: look at the column that it is made of, or give the split more rows; then apply the project again.`,
       );
   }
 }

@@ -48,7 +48,7 @@ describe('a pipeline whose process is killed with -9 and started again', () => {
     expect(killed.runs).toHaveLength(1);
     expect(killed.onnx).toHaveLength(1);
     // A step that was killed before its result was known was done again.
-    for (const { step, moment } of kills)
-      if (moment !== 'reported') expect(attempts.get(nameOf(step)), nameOf(step)).toBeGreaterThan(1);
+    const repeated = kills.filter(({ moment }) => moment !== 'reported').map(({ step }) => nameOf(step));
+    expect(repeated.filter((step) => attempts.get(step)! < 2)).toEqual([]);
   }, 1_200_000);
 });

@@ -145,20 +145,20 @@ describe('a training column', () => {
     [
       input({ type: 'number', min: 0 }),
       Float64Array.of(1, -6.38, -1),
-      'c: 2 of 3 training rows would be refused as requests. Row 2 has -6.38 (a number); expected a number of at least 0. ' +
-        'Widen inputs.c, or have rows.sql leave these rows out or mend them.',
+      'c: 2 of 3 training rows would be refused as requests. For example row 2 has -6.38 (a number); expected a number of at least 0. ' +
+        'Widen inputs.c, or have rows.sql leave these rows out or mend them; then apply the project again.',
     ],
     [
       input({ type: 'number' }),
       Float64Array.of(NaN),
-      'c: 1 of 1 training rows would be refused as requests. Row 1 has null; expected a number. ' +
-        'Set nullable: true in inputs.c, or have rows.sql leave these rows out or fill them.',
+      'c: 1 of 1 training rows would be refused as requests. For example row 1 has null; expected a number. ' +
+        'Set nullable: true in inputs.c, or have rows.sql leave these rows out or fill them; then apply the project again.',
     ],
     [
       input({ type: 'date' }),
       Float64Array.of(1_456_000_000),
-      'c: 1 of 1 training rows would be refused as requests. Row 1 has 1456000000 (a number), taken as days since 1970; ' +
-        'expected a date such as 2017-03-01. Widen inputs.c, or have rows.sql leave these rows out or mend them.',
+      'c: 1 of 1 training rows would be refused as requests. For example row 1 has 1456000000 (a number), taken as days since 1970; ' +
+        'expected a date such as 2017-03-01. Widen inputs.c, or have rows.sql leave these rows out or mend them; then apply the project again.',
     ],
   ])('%j refuses %j, so that no model learns from rows that it would not answer', (given, values, message) => {
     expect(() => decodeColumn('c', given, values)).toThrow(message);
