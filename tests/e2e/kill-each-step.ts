@@ -44,10 +44,11 @@ export async function killInEachStep(o: {
     spec: { split: { asOf: '2024-10-15' }, backtest: { until: '2024-12-01' } },
   });
   const connected = await connect({ address: o.address, namespace: 'default' }, {});
+  let program: Program | undefined;
   try {
     const calm = await openPlace(o, 'calm', project);
     let began = Date.now();
-    let program = calm.start();
+    program = calm.start();
     const undisturbed = await trained(connected.client, program);
     await program.end('SIGKILL');
     const reference = { outcome: await calm.outcome(), seconds: since(began) };
@@ -79,6 +80,7 @@ export async function killInEachStep(o: {
       seconds: { reference: reference.seconds, killed: since(began) },
     };
   } finally {
+    await program?.end('SIGKILL');
     await connected.close();
   }
 }
@@ -122,11 +124,11 @@ async function trained(client: Client, program: Program, pipeline?: WorkflowHand
       `the process ended (${code ?? signal}) before the pipeline did:\n${program.printed().slice(-2000)}`,
     );
   });
+  died.catch(() => {}); // once the pipeline has ended, it may
   const handle = pipeline ?? (await begin(client));
   const rollout = client.workflow.getHandle(`rollout-${MODEL}`);
   await Promise.race([handle.result(), died]);
   await Promise.race([rollout.result(), died]);
-  died.catch(() => {}); // from here on it may
   return [handle, rollout];
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDevServer } from '../servers/temporal.ts';
-import { killAtCheckpoint } from './kill-at-checkpoint.ts';
+import { killProcess, trainWithCheckpoints } from './kill-at-checkpoint.ts';
 import { killInEachStep } from './kill-each-step.ts';
 import { nameOf, STEPS } from './kill-plan.ts';
 
@@ -23,16 +23,13 @@ describe('a pipeline whose process is killed with -9 and started again', () => {
   });
 
   it('after the second checkpoint of a training grows on from there, to the same model bytes', async () => {
-    const { onnx, firstTrees, checkpointsLeft } = await killAtCheckpoint({
-      folder,
-      address: server.address,
-      seed: SEED,
-    });
-    expect(onnx.killed).toBe(onnx.undisturbed);
-    expect(firstTrees[0]).toBe(0);
-    expect(firstTrees).toHaveLength(2);
-    expect(firstTrees[1]).toBeGreaterThan(0);
-    expect(checkpointsLeft).toBe(0);
+    const o = { folder, address: server.address, seed: SEED };
+    const undisturbed = await trainWithCheckpoints({ ...o, name: 'undisturbed' });
+    const killed = await trainWithCheckpoints({ ...o, name: 'killed', harm: killProcess });
+    expect(killed).toMatchObject({ onnx: undisturbed.onnx, versions: 1, checkpointsLeft: 0 });
+    expect(undisturbed.firstTrees).toEqual([0]);
+    expect(killed.firstTrees).toEqual([0, expect.any(Number)]);
+    expect(killed.firstTrees[1]).toBeGreaterThan(0);
   }, 300_000);
 
   it('once in every step leaves what a run leaves that nobody disturbed', async () => {
