@@ -20,7 +20,8 @@ export async function run(argv: string[]): Promise<number> {
 
 const debugging = () => process.env['GAUNTLET_DEBUG'] === '1';
 
-function userErrorText(error: UserError): string {
+/** What a person reads: the message, and the places that it does not name itself. */
+export function userErrorText(error: UserError): string {
   const issues = error.issues
     .filter(({ at, found }) => !(error.message.includes(at) && error.message.includes(found))) // not said yet
     .map(({ at, found, expected }) => `  ${at}: found ${found}; expected ${expected}`);

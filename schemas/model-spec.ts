@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { ColumnName, ModelName, RESERVED_NAMES } from './names.ts';
+import { didYouMean } from './nearest.ts';
 
 /** Seconds, minutes, hours, days or weeks: "14 days". */
 export const Duration = z
@@ -323,7 +324,10 @@ export const ModelSpec = z
       );
     for (const [i, slice] of spec.evaluation.slices.entries())
       if (!(slice in spec.inputs) && !(slice in spec.derived))
-        problem(['evaluation', 'slices', i], `${slice} is neither an input nor a derived column`);
+        problem(
+          ['evaluation', 'slices', i],
+          `an input or a derived column.${didYouMean(slice, [...Object.keys(spec.inputs), ...Object.keys(spec.derived)])}`,
+        );
     if (spec.decision && spec.task !== 'binary') problem(['decision'], 'only a binary model has a decision');
     if (spec.split.valid + spec.split.test >= 0.9)
       problem(['split'], 'valid and test together leave less than a tenth of the rows for training');

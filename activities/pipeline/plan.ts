@@ -7,6 +7,7 @@ import {
   instantMs,
   type Backtest,
   type GraphSpec,
+  type Issue,
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { expectedIn, readObject, writeObject } from './sealed.ts';
@@ -98,21 +99,27 @@ function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpe
       if (step === '__proto__' || typeof place !== 'object' || place === null)
         throw new UserError(
           'BadOverride',
-          `overrides: there is no ${path} in the model's description. A path is written like training.maxDepth.`,
+          `overrides: there is no ${path} in model.yaml. Expected a path such as training.maxDepth: correct it and start the run again.`,
         );
       if (i === steps.length - 1) place[step] = value;
       else place = (place[step] ??= {}) as Record<string, unknown>;
     }
   }
   const parsed = ModelSpec.safeParse(changed);
-  if (parsed.success) {
-    const issues = checkGraphSpec(graphSpec(parsed.data));
-    if (issues.length === 0) return parsed.data;
-    const wrong = issues.map(({ at, found, expected }) => `${at}: found ${found}, expected ${expected}`).join('; ');
-    throw new UserError('BadOverride', `overrides: ${wrong}. The overrides were ${JSON.stringify(overrides)}.`, issues);
-  }
-  throw new UserError(
-    'BadOverride',
-    `overrides: ${parsed.error.issues.map((issue) => expectedIn(issue, changed)).join('; ')}. The overrides were ${JSON.stringify(overrides)}.`,
+  if (!parsed.success) throw refused(parsed.error.issues.map((issue) => expectedIn(issue, changed)));
+  const issues = checkGraphSpec(graphSpec(parsed.data));
+  if (issues.length === 0) return parsed.data;
+  throw refused(
+    issues.map(({ at, found, expected }) => `${at}: found ${found}; expected ${expected}`),
+    issues,
   );
+
+  function refused(wrong: string[], at: Issue[] = []): UserError {
+    return new UserError(
+      'BadOverride',
+      `The overrides ${JSON.stringify(overrides)} of this run do not fit the model.\n` +
+        `${wrong.map((line) => `  ${line}`).join('\n')}\nCorrect them and start the run again.`,
+      at,
+    );
+  }
 }

@@ -26,5 +26,14 @@ export function expectedIn(issue: z.core.$ZodIssue, root: unknown): string {
       .map((key) => `there is no ${[path, key].filter(Boolean).join('.')}.${didYouMean(key, siblings)}`)
       .join('; ');
   }
-  return `${path}: ${issue.message}`;
+  const found = issue.path.reduce<unknown>((place, step) => (place as Record<PropertyKey, unknown>)?.[step], root);
+  return `${path}: found ${JSON.stringify(found) ?? 'nothing'}; expected ${inWords(issue)}`;
+}
+
+function inWords(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'too_small') return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+  if (issue.code === 'too_big') return `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+  if (issue.code === 'invalid_value') return `one of ${issue.values.map(String).join(', ')}`;
+  if (issue.code === 'invalid_type') return `a value of type ${issue.expected}`;
+  return issue.message;
 }

@@ -37,7 +37,7 @@ export const createSplitTrainingRows = (context: Context) => ({
       throw new UserError(
         'CannotSplit',
         `The rows cannot be split as of ${ref.asOf}: ${answer.because}. ` +
-          `At least 10 matured rows are needed: look at split.asOf, at label.maturesAt, and at known_at in ${spec.rows.sql}. Then apply the project again, or name another time for one run: gauntlet train ${ref.model} --as-of 2016-07-01`,
+          `At least 10 matured rows are needed: look at split.asOf, at label.maturesAt, and at known_at in ${spec.rows.sql}. Correct it and apply the project again, or train as of another time (--as-of).`,
       );
     const { train, gapDropped } = answer.parts;
     const classes = spec.task === 'multiclass' ? classesOf(rows, train) : undefined;
