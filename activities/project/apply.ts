@@ -44,7 +44,9 @@ export async function applyProject(
 
   const changes = projectChanges(newest, next);
   if (o.dryRun) return { model: spec.name, n: (newest?.n ?? 0) + 1, hash, changed: true, changes, dryRun: true };
-  for (const [path, body] of folder.files) {
+  // The largest first: where it has no room, nothing has been stored.
+  const largestFirst = [...folder.files].sort(([a], [b]) => files[b]!.bytes - files[a]!.bytes);
+  for (const [path, body] of largestFirst) {
     const { sha256 } = await stores.objects.put(body);
     if (sha256 !== files[path]!.sha256)
       throw new UserError('ChangedWhileApplied', `${path} changed while it was being applied. Apply the folder again.`);
