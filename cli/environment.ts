@@ -8,7 +8,8 @@ import { readApiAddress } from '../api/address.ts';
 export const gauntletHome = (): string => resolve(process.env['GAUNTLET_HOME'] || '.gauntlet');
 
 /** The bucket: GAUNTLET_BUCKET, else a directory of the home. */
-export const bucketUrl = (): string => process.env['GAUNTLET_BUCKET'] || `file:${join(gauntletHome(), 'bucket')}`;
+export const bucketUrl = (home = gauntletHome()): string =>
+  process.env['GAUNTLET_BUCKET'] || `file:${join(home, 'bucket')}`;
 
 /** The folder of a directory bucket; undefined for a bucket elsewhere. */
 export function bucketFolder(url: string): string | undefined {

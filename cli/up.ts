@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { applyProject } from '../activities/project/apply.ts';
 import { readProjectFolder } from '../activities/project/read-folder.ts';
@@ -35,7 +36,7 @@ export async function up(options: UpOptions): Promise<void> {
   const stopped = untilSignal(ended);
   const starting = start({
     home: options.home,
-    bucket: bucketUrl(),
+    bucket: bucketUrl(resolve(options.home)),
     port: options.port,
     host: process.env['GAUNTLET_HOST'] || undefined,
     defaultModel: process.env['GAUNTLET_DEFAULT_MODEL'] || options.train[0],

@@ -113,11 +113,14 @@ describe('the start command, with nothing prepared', () => {
   it('refuses a port that was asked for and is taken, and leaves nothing running', async () => {
     const second = await prepareMachine();
     try {
-      const refused = startGauntlet(['up'], { ...second.env, PORT: String(port) });
+      const other = join(second.folder, 'other');
+      const refused = startGauntlet(['up', '--home', other], { ...second.env, PORT: String(port) });
       expect(await refused.ended).toBe(1);
       expect(refused.errors).toContain(`Port ${port} is taken by another program.`);
       expect(refused.errors).toContain('choose another port with PORT');
       expect(await processesOf(second.folder)).toEqual([]);
+      // The bucket goes with the home that was named.
+      expect([existsSync(join(other, 'bucket')), existsSync(join(second.home, 'bucket'))]).toEqual([true, false]);
     } finally {
       await second.remove();
     }
