@@ -1,15 +1,13 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { applyProject } from '../../activities/project/apply.ts';
 import { readProjectFolder } from '../../activities/project/read-folder.ts';
 import { openStores } from '../../bucket/index.ts';
 import { TASK_QUEUE, type TrainingPipelineResult } from '../../schemas/index.ts';
 import { connect } from '../../workers/temporal/index.ts';
-import { launch, until, type Program } from './kill-process.ts';
+import { launchWorkers, until, whileAlive, type Program } from './kill-process.ts';
 import { writeSmallProject } from './small-project.ts';
 
-const CRASHING = fileURLToPath(new URL('./crashing-process.ts', import.meta.url));
 const MODEL = 'checkpointed';
 const CHECKPOINT = 2;
 
@@ -58,11 +56,7 @@ export async function trainWithCheckpoints(o: {
     for await (const { key } of stores.bucket.list(`runs/${MODEL}/`)) if (key.includes('/checkpoints/')) keys.push(key);
     return keys;
   };
-  const start = () =>
-    launch(['--import', 'tsx', CRASHING], {
-      printTo: join(home, 'printed.log'),
-      env: { GAUNTLET_HOME: home, GAUNTLET_BUCKET: bucket, TEMPORAL_ADDRESS: o.address },
-    });
+  const start = () => launchWorkers({ home, bucket, address: o.address });
   const connected = await connect({ address: o.address, namespace: 'default' }, {});
   let program = start();
   try {
@@ -80,13 +74,7 @@ export async function trainWithCheckpoints(o: {
       });
       program = await o.harm(program, start);
     }
-    const died = program.ended.then(({ code, signal }) => {
-      throw new Error(
-        `the process ended (${code ?? signal}) before the pipeline did:\n${program.printed().slice(-2000)}`,
-      );
-    });
-    died.catch(() => {}); // once the pipeline has ended, it may
-    const result = (await Promise.race([handle.result(), died])) as TrainingPipelineResult;
+    const result = await whileAlive(program, handle.result() as Promise<TrainingPipelineResult>);
     await program.end('SIGKILL');
     const version = (await stores.versions.read(MODEL, result.version!))!;
     const log = await readFile(join(home, 'logs', 'gauntlet.log'), 'utf8');

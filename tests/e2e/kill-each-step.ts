@@ -1,6 +1,5 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { applyProject } from '../../activities/project/apply.ts';
 import { readProjectFolder } from '../../activities/project/read-folder.ts';
@@ -9,105 +8,100 @@ import { TASK_QUEUE } from '../../schemas/index.ts';
 import { connect } from '../../workers/temporal/index.ts';
 import { outcomeOf, type Outcome } from './kill-outcome.ts';
 import { nameOf, planKills, STEPS, type Kill, type KillStep } from './kill-plan.ts';
-import { launch, type Program } from './kill-process.ts';
+import { launchWorkers, whileAlive, type Program } from './kill-process.ts';
 import { writeSmallProject } from './small-project.ts';
 
-const CRASHING = fileURLToPath(new URL('./crashing-process.ts', import.meta.url));
 const MODEL = 'small';
 const A_STEP_MS = 90_000;
 
-export interface KilledRun {
-  reference: Outcome;
-  killed: Outcome;
-  kills: (Kill & { seconds: number })[];
-  /** By step: the attempt that succeeded. */
-  attempts: Map<string, number>;
-  /** Scratch folders that are left in the home. */
-  scratch: string[];
-  seconds: { reference: number; killed: number };
+interface Run {
+  outcome: Outcome;
+  seconds: number;
 }
 
-/**
- * Runs one pipeline undisturbed, and one whose process is killed once in each of the steps and started again each
- * time. Nothing else may use the Temporal server meanwhile.
- */
-export async function killInEachStep(o: {
+export interface UndisturbedRun extends Run {
+  /** By step: the milliseconds it took. */
+  durations: ReadonlyMap<string, number>;
+}
+
+export interface KilledRun extends Run {
+  kills: (Kill & { seconds: number })[];
+  /** By step: the attempt that succeeded. */
+  attempts: ReadonlyMap<string, number>;
+}
+
+interface Place {
+  /** An empty folder's parent: the home is made in it. */
   folder: string;
+  name: string;
   address: string;
-  seed: number;
-  steps?: readonly KillStep[];
-  say?: (line: string) => void;
-}): Promise<KilledRun> {
+}
+
+/** A pipeline and its rollout that nobody disturbs. Nothing else may use the Temporal server meanwhile. */
+export function runUndisturbed(o: Place): Promise<UndisturbedRun> {
+  return inPlace(o, async (client, start) => {
+    const handles = await trained(client, await begin(client), start());
+    return { durations: new Map((await eventsOf(handles)).map(({ step, ms }) => [step, ms])) };
+  });
+}
+
+/** The same, but its process is killed once in each of the steps, and started again each time. */
+export function runKilled(
+  o: Place & {
+    seed: number;
+    durations: ReadonlyMap<string, number>;
+    steps?: readonly KillStep[];
+    say?: (line: string) => void;
+  },
+): Promise<KilledRun> {
   const { steps = STEPS, say = () => {} } = o;
-  const project = await writeSmallProject(join(o.folder, 'project'), {
+  return inPlace(o, async (client, start) => {
+    const pipeline = await begin(client);
+    const kills: KilledRun['kills'] = [];
+    for (const kill of planKills(steps, o.durations, o.seed)) {
+      const began = Date.now();
+      await killedItself(start(kill), kill);
+      const seconds = since(began);
+      kills.push({ ...kill, seconds });
+      const ms = kill.moment === 'amid' || kill.moment === 'reported' ? ` ${kill.afterMs} ms` : '';
+      say(`killed in ${nameOf(kill.step)}, ${kill.moment}${ms}: ${seconds.toFixed(1)} s`);
+    }
+    const handles = await trained(client, pipeline, start());
+    return { kills, attempts: new Map((await eventsOf(handles)).map(({ step, attempt }) => [step, attempt])) };
+  });
+}
+
+/** Works with processes on a home and bucket of their own, and says what is in the bucket afterwards. */
+async function inPlace<T>(
+  o: Place,
+  work: (client: Client, start: (kill?: Kill) => Program) => Promise<T>,
+): Promise<T & Run> {
+  const began = Date.now();
+  const home = join(o.folder, o.name);
+  await mkdir(home);
+  const place = { home, bucket: `file:${join(home, 'bucket')}`, model: MODEL };
+  const project = await writeSmallProject(join(home, 'project'), {
     name: MODEL,
     spec: { split: { asOf: '2024-10-15' }, backtest: { until: '2024-12-01' } },
   });
-  const connected = await connect({ address: o.address, namespace: 'default' }, {});
-  let program: Program | undefined;
-  try {
-    const calm = await openPlace(o, 'calm', project);
-    let began = Date.now();
-    program = calm.start();
-    const undisturbed = await trained(connected.client, program);
-    await program.end('SIGKILL');
-    const reference = { outcome: await calm.outcome(), seconds: since(began) };
-    const durations = await durationsOf(undisturbed);
-
-    const rough = await openPlace(o, 'rough', project);
-    const kills: KilledRun['kills'] = [];
-    began = Date.now();
-    const plan = planKills(steps, durations, o.seed);
-    const pipeline = await begin(connected.client);
-    for (const kill of plan) {
-      const from = Date.now();
-      program = rough.start(kill);
-      await killedItself(program, kill);
-      kills.push({ ...kill, seconds: since(from) });
-      say(
-        `killed in ${nameOf(kill.step)}, ${kill.moment}${kill.afterMs ? ` ${kill.afterMs} ms` : ''}: ${since(from).toFixed(1)} s`,
-      );
-    }
-    program = rough.start();
-    const ended = await trained(connected.client, program, pipeline);
-    await program.end('SIGKILL');
-    return {
-      reference: reference.outcome,
-      killed: await rough.outcome(),
-      kills,
-      attempts: await attemptsOf(ended),
-      scratch: (await readdir(rough.home)).filter((name) => name.startsWith('scratch-')),
-      seconds: { reference: reference.seconds, killed: since(began) },
-    };
-  } finally {
-    await program?.end('SIGKILL');
-    await connected.close();
-  }
-}
-
-async function openPlace(o: { folder: string; address: string }, name: string, project: string) {
-  const home = join(o.folder, name);
-  await mkdir(home);
-  const place = { home, bucket: `file:${join(home, 'bucket')}`, model: MODEL };
   await applyProject(await openStores(place), await readProjectFolder(project), {
     by: 'tests',
     dryRun: false,
     now: new Date(),
   });
-  return {
-    home,
-    outcome: () => outcomeOf(place),
-    start: (kill?: Kill) =>
-      launch(['--import', 'tsx', CRASHING], {
-        printTo: join(home, 'printed.log'),
-        env: {
-          GAUNTLET_HOME: home,
-          GAUNTLET_BUCKET: place.bucket,
-          TEMPORAL_ADDRESS: o.address,
-          ...(kill && { GAUNTLET_KILL: JSON.stringify(kill) }),
-        },
-      }),
-  };
+  const connected = await connect({ address: o.address, namespace: 'default' }, {});
+  let program: Program | undefined;
+  try {
+    const done = await work(connected.client, (kill) => {
+      program = launchWorkers({ ...place, address: o.address, ...(kill && { kill }) });
+      return program;
+    });
+    await program?.end('SIGKILL');
+    return { ...done, outcome: await outcomeOf(place), seconds: since(began) };
+  } finally {
+    await program?.end('SIGKILL');
+    await connected.close();
+  }
 }
 
 const begin = (client: Client): Promise<WorkflowHandle> =>
@@ -118,18 +112,11 @@ const begin = (client: Client): Promise<WorkflowHandle> =>
   });
 
 /** The pipeline and its rollout, both ended, while this program works on them. */
-async function trained(client: Client, program: Program, pipeline?: WorkflowHandle): Promise<WorkflowHandle[]> {
-  const died = program.ended.then(({ code, signal }) => {
-    throw new Error(
-      `the process ended (${code ?? signal}) before the pipeline did:\n${program.printed().slice(-2000)}`,
-    );
-  });
-  died.catch(() => {}); // once the pipeline has ended, it may
-  const handle = pipeline ?? (await begin(client));
+async function trained(client: Client, pipeline: WorkflowHandle, program: Program): Promise<WorkflowHandle[]> {
   const rollout = client.workflow.getHandle(`rollout-${MODEL}`);
-  await Promise.race([handle.result(), died]);
-  await Promise.race([rollout.result(), died]);
-  return [handle, rollout];
+  await whileAlive(program, pipeline.result());
+  await whileAlive(program, rollout.result());
+  return [pipeline, rollout];
 }
 
 async function killedItself(program: Program, kill: Kill): Promise<void> {
@@ -174,11 +161,5 @@ async function eventsOf(handles: WorkflowHandle[]): Promise<StepEvent[]> {
   }
   return found;
 }
-
-const durationsOf = async (handles: WorkflowHandle[]): Promise<Map<string, number>> =>
-  new Map((await eventsOf(handles)).map(({ step, ms }) => [step, ms]));
-
-const attemptsOf = async (handles: WorkflowHandle[]): Promise<Map<string, number>> =>
-  new Map((await eventsOf(handles)).map(({ step, attempt }) => [step, attempt]));
 
 const since = (began: number): number => (Date.now() - began) / 1000;
