@@ -28,6 +28,7 @@ import {
   ProblemError,
   type ErrorLog,
 } from './problem.ts';
+import { sameOriginOnly } from './same-origin.ts';
 
 export interface ControlOptions extends TemporalOptions {
   stores: Stores;
@@ -52,6 +53,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   });
   app.onError(problemOnError(o.log));
   app.notFound(problemNotFound);
+  app.use(sameOriginOnly);
   app.use('/v1/projects', bodyLimit({ maxSize: MAX_PROJECT_BYTES, onError: tooLarge }));
 
   app.openapi(routes.getStatus, async (c) => c.json(await readStatus(o), 200));

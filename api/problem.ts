@@ -49,15 +49,28 @@ export function problem(c: Context, fields: ProblemFields): Response {
 }
 
 /**
- * The answer to a mistake of the caller's or of whoever described the model, by the type of the UserError:
- * what is not there 404, what came at the wrong moment 409, a disk that is full 507, all else 422.
+ * The answer to a UserError, by its type. What the store lacks is no mistake of the caller's: a bucket that cannot be
+ * used 503, what it holds damaged 500, a full disk 507. A mistake in the request, or of whoever described the model:
+ * what is not there 404, what came at the wrong moment 409, all else 422.
  */
-function statusOfUserError(type: string): 404 | 409 | 422 | 507 {
+function statusOfUserError(type: string): 404 | 409 | 422 | 500 | 503 | 507 {
   const name = slug(type);
+  if (BUCKET_FAULTS.has(type)) return 503;
+  if (DAMAGE.has(type)) return 500;
   if (/^(no|unknown|not-found)(-|$)/.test(name)) return 404;
   if (/^(needs|held|moved|conflict|already|nothing)(-|$)/.test(name)) return 409;
   return name === 'disk-full' ? 507 : 422;
 }
+
+const BUCKET_FAULTS = new Set([
+  'BadBucket',
+  'BucketAccessDenied',
+  'BucketUnreachable',
+  'NoCredentials',
+  'NoSuchBucket',
+  'OutOfMemory',
+]);
+const DAMAGE = new Set(['BrokenRecord', 'CorruptModel', 'CorruptObject', 'NoSuchObject', 'WarmUpFailed', 'WrongModel']);
 
 /** "NoSuchModel" and "no such model" both as "no-such-model". */
 const slug = (type: string): string =>

@@ -179,6 +179,45 @@ describe('with Temporal down', () => {
   });
 });
 
+describe('what a web page sends through a browser', () => {
+  beforeEach(() => fill(stores));
+  const rollback = async (headers: Record<string, string>) =>
+    (
+      await app.request(`/v1/models/${MODEL}/rollback`, {
+        method: 'POST',
+        headers: { host: '127.0.0.1:3000', 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ reason: 'x' }),
+      })
+    ).status;
+
+  it.each([
+    [{ origin: 'https://evil.example' }],
+    [{ origin: 'http://127.0.0.1:8080' }],
+    [{ origin: 'null' }],
+    [{ 'sec-fetch-site': 'cross-site' }],
+    [{ origin: 'http://127.0.0.1:8080', 'sec-fetch-site': 'same-site' }],
+  ])('%j is a 403, and changes nothing', async (headers) => {
+    expect(await rollback(headers)).toBe(403);
+    expect(await stores.serving.next(2)).toBeUndefined();
+  });
+
+  it.each([
+    [{}],
+    [{ origin: 'http://127.0.0.1:3000' }],
+    [{ origin: 'https://gauntlet.example', 'sec-fetch-site': 'same-origin' }],
+    [{ 'sec-fetch-site': 'none' }],
+  ])('%j is let in', async (headers) => {
+    expect(await rollback(headers)).toBe(200);
+  });
+
+  it('a training without a body and an upload from elsewhere are refused; reading is not', async () => {
+    const headers = { origin: 'https://evil.example' };
+    for (const path of [`/v1/models/${MODEL}/train`, '/v1/projects'])
+      expect((await app.request(path, { method: 'POST', headers })).status).toBe(403);
+    expect((await app.request('/v1/models', { headers })).status).toBe(200);
+  });
+});
+
 describe('bad requests', () => {
   beforeEach(() => fill(stores));
 
