@@ -84,7 +84,8 @@ async function checkModel(stores: Stores, { model, champion, revision }: ModelSu
   }
 }
 
-async function checkTemporal(o: TemporalOptions): Promise<Check[]> {
+/** The checks that need no bucket. */
+export async function checkTemporal(o: TemporalOptions): Promise<Check[]> {
   try {
     return await withTemporal(o, async (client) => [
       {

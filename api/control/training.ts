@@ -5,7 +5,7 @@ import {
   type WorkflowExecutionDescription,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { Progress, TASK_QUEUE, TrainingHeartbeat } from '../../schemas/index.ts';
+import { Progress, TASK_QUEUE, TRAINING_TASK_QUEUE, TrainingHeartbeat } from '../../schemas/index.ts';
 import { describe, heartbeatOf, reasonInWords, uiLink, withTemporal, type TemporalOptions } from './temporal.ts';
 import { Training } from './shapes.ts';
 
@@ -100,12 +100,22 @@ export function failureInWords(error: unknown): { type: string; message: string 
   return { type: error instanceof Error ? error.name : 'failure', message: reasonInWords(error) };
 }
 
+/** temporal.api.enums.v1.PendingActivityState: no worker has taken it. */
+const SCHEDULED = 1;
+/** The activities of the training queue: a pending one does not say where it waits. */
+const TRAINS = new Set(['train', 'fitBaseline']);
+
+const noWorker = (queue: string): string => `no worker polls the task queue ${queue}: start one with npx gauntlet up`;
+
 async function whyNothingMoves(client: Client, description: WorkflowExecutionDescription): Promise<string | undefined> {
   const attempt = description.raw.pendingWorkflowTask?.attempt ?? 0;
   if (attempt > 1)
     return `its workflow task fails and is tried again (attempt ${attempt}): the worker's log and the Temporal UI have the error`;
-  if (!(await hasPollers(client, TASK_QUEUE)))
-    return `no worker polls the task queue ${TASK_QUEUE}: start one with npx gauntlet up`;
+  if (!(await hasPollers(client, TASK_QUEUE))) return noWorker(TASK_QUEUE);
+  const scheduled = (description.raw.pendingActivities ?? []).some(
+    ({ state, activityType }) => state === SCHEDULED && TRAINS.has(activityType?.name ?? ''),
+  );
+  if (scheduled && !(await hasPollers(client, TRAINING_TASK_QUEUE))) return noWorker(TRAINING_TASK_QUEUE);
   return undefined;
 }
 

@@ -242,6 +242,21 @@ describe('with nothing up', () => {
     );
   });
 
+  it('doctor looks at Temporal also where there is no bucket yet', async () => {
+    const env = {
+      ...nobody,
+      GAUNTLET_BUCKET: `file:${join(temporary.folder, 'elsewhere')}`,
+      TEMPORAL_ADDRESS: new URL(nobody['GAUNTLET_API']!).host,
+    };
+    const { code, out } = await gauntlet(['doctor', '--json'], env);
+    expect(code).toBe(3);
+    expect(JSON.parse(out).checks).toMatchObject([
+      { check: 'api', says: 'fail' },
+      { check: 'bucket', says: 'warn' },
+      { check: 'temporal', says: 'fail' },
+    ]);
+  });
+
   it('rollback works on the bucket itself, and says so', async () => {
     const { code, out, err } = await gauntlet(['rollback', MODEL, '--reason', 'version 2 refuses groups'], nobody);
     expect(err).toContain(`rolling back on the bucket itself, ${temporary.bucket}`);

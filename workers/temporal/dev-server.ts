@@ -79,6 +79,12 @@ export async function adoptDevServer(home: string, namespace = 'default'): Promi
   return use(record, home, namespace, false);
 }
 
+/** Address of this home's dev server while its process lives; asks and changes nothing. */
+export function devServerAddress(home: string): string | undefined {
+  const record = readRecord(home);
+  return record && isOurs(record, home) ? `127.0.0.1:${record.port}` : undefined;
+}
+
 /**
  * Starts a dev server with its state in `<home>/temporal.db` and waits until it answers. It is in a process group of
  * its own: Ctrl-C in the terminal reaches us alone, and our workers drain before it stops. Call it under `withHomeLock`.

@@ -3,7 +3,7 @@
  * What workflows and activities do, and which worker runs them, stays out.
  */
 export { findTemporal } from './find-temporal.ts';
-export { adoptDevServer, startDevServer, withHomeLock } from './dev-server.ts';
+export { adoptDevServer, devServerAddress, startDevServer, withHomeLock } from './dev-server.ts';
 export type { TemporalServer } from './dev-server.ts';
 export { findExecutable, TEMPORAL_CLI } from './executable.ts';
 export type { Executable } from './executable.ts';
