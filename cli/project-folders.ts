@@ -7,7 +7,7 @@ import { UserError } from '../schemas/problem.ts';
 export async function projectFolders(parent: string): Promise<string[]> {
   if (existsSync(join(parent, 'model.yaml'))) return [parent];
   const names = await readdir(parent).catch(() => {
-    throw new UserError('no-projects', `There is no folder ${parent}. Name a project folder, or set GAUNTLET_MODELS.`);
+    throw new UserError('NoProjects', `There is no folder ${parent}. Name a project folder, or set GAUNTLET_MODELS.`);
   });
   const folders = names
     .sort()
@@ -15,7 +15,7 @@ export async function projectFolders(parent: string): Promise<string[]> {
     .filter((folder) => existsSync(join(folder, 'model.yaml')));
   if (folders.length === 0)
     throw new UserError(
-      'no-projects',
+      'NoProjects',
       `No folder in ${parent} has a model.yaml. Name a project folder, or set GAUNTLET_MODELS.`,
     );
   return folders;

@@ -8,7 +8,7 @@ export type Row = Record<string, unknown>;
 export async function exampleRow(client: Client, model: string): Promise<Row> {
   const { champion } = await client.model(model);
   if (champion === undefined)
-    throw new UserError('nothing-serves', `${model} serves no version yet: gauntlet train ${model} --promote`);
+    throw new UserError('NothingServes', `${model} serves no version yet: gauntlet train ${model} --promote`);
   const { warmUpRows } = await client.version(model, champion);
   return warmUpRows[0]!;
 }
@@ -53,7 +53,7 @@ export function parseRows(text: string, file: string): Row[] {
     .map((line, i) => ({ line: line.trim(), at: `${file} line ${i + 1}` }))
     .filter(({ line }) => line !== '')
     .map(({ line, at }) => parseRow(line, at));
-  if (rows.length === 0) throw new UserError('no-rows', `${file} has no rows: give one JSON object a line.`);
+  if (rows.length === 0) throw new UserError('NoRows', `${file} has no rows: give one JSON object a line.`);
   return rows;
 }
 
@@ -66,7 +66,7 @@ export function parseRow(text: string, at: string): Row {
     because = (error as Error).message;
   }
   throw new UserError(
-    'row-invalid',
+    'RowInvalid',
     `${at} is not a JSON object (${because}): ${text.length > 60 ? `${text.slice(0, 60)}…` : text}. A row is {"input": value, ...}.`,
   );
 }

@@ -27,12 +27,11 @@ export async function applyUpload(
       issues.push({ at: path, found: 'a path that leaves the folder', expected: 'a path inside it, such as rows.sql' });
     else files.set(path, new Uint8Array(await part.arrayBuffer()));
   }
-  if (issues.length > 0)
-    throw new UserError('project-invalid', 'These parts are no files of a project folder.', issues);
+  if (issues.length > 0) throw new UserError('ProjectInvalid', 'These parts are no files of a project folder.', issues);
   const yaml = files.get('model.yaml');
   if (!yaml)
     throw new UserError(
-      'project-invalid',
+      'ProjectInvalid',
       `No part is named model.yaml${files.size > 0 ? `; there are ${[...files.keys()].join(', ')}` : ''}. Send model.yaml and every file that it names, each part named by its path.`,
     );
   const spec = parseModelSpec(new TextDecoder().decode(yaml), 'model.yaml');
@@ -52,7 +51,7 @@ export async function applyUpload(
         expected: `only ${[...named].join(', ')}`,
       });
   if (issues.length > 0)
-    throw new UserError('project-invalid', `The files of ${spec.name} and its model.yaml do not agree.`, issues);
+    throw new UserError('ProjectInvalid', `The files of ${spec.name} and its model.yaml do not agree.`, issues);
   return applyProject(stores, { spec, files }, o);
 }
 

@@ -29,7 +29,7 @@ export const promoteCommand = (): Command =>
       const client = createClient(apiUrl(o.api));
       const version = o.to ?? (await client.model(model)).newest;
       if (version === undefined)
-        throw new UserError('no-version', `${model} has no version yet. Train one with: gauntlet train ${model}`);
+        throw new UserError('NoVersion', `${model} has no version yet. Train one with: gauntlet train ${model}`);
       const promotion = await client.promote(model, {
         version,
         by: whoami(),
