@@ -29,7 +29,7 @@ export async function applyProject(
   const issues = checkGraphSpec(graphSpec(spec));
   if (issues.length > 0)
     throw new UserError(
-      'project-invalid',
+      'ProjectInvalid',
       `model.yaml of ${spec.name}: ${issues.length === 1 ? 'an expression is' : `${issues.length} expressions are`} wrong. Correct ${issues.length === 1 ? 'it' : 'them'} and apply again.`,
       issues,
     );
