@@ -3,3 +3,5 @@ export * from './split.ts';
 export * from './gate.ts';
 export * from './rollout.ts';
 export * from './expectations.ts';
+export * from './route.ts';
+export * from './breaker.ts';

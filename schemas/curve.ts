@@ -1,7 +1,7 @@
 import * as z from 'zod';
 
 /** One point of the training curve. Losses are the objective's own: log-loss in nats, or mean squared error. */
-export const CurvePoint = z.strictObject({
+export const CurvePoint = z.object({
   tree: z.int().nonnegative(),
   trainLoss: z.number(),
   validLoss: z.number().optional(),

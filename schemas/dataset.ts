@@ -3,11 +3,11 @@ import { Sha256 } from './names.ts';
 
 /** datasets/<name>/<hash>.json: one version of a source's data; the hash is over file bytes. */
 export const DatasetVersion = z
-  .strictObject({
+  .object({
     name: z.string(),
     hash: Sha256,
     parts: z.array(
-      z.strictObject({
+      z.object({
         sha256: Sha256,
         bytes: z.int().nonnegative(),
         rows: z.int().nonnegative(),
@@ -17,7 +17,7 @@ export const DatasetVersion = z
     ),
     rows: z.int().nonnegative(),
     bytes: z.int().nonnegative(),
-    columns: z.array(z.strictObject({ name: z.string(), type: z.string().describe('As DuckDB calls it') })),
+    columns: z.array(z.object({ name: z.string(), type: z.string().describe('As DuckDB calls it') })),
     source: z.string(),
     ingestedAt: z.iso.datetime(),
   })
@@ -25,10 +25,10 @@ export const DatasetVersion = z
 export type DatasetVersion = z.infer<typeof DatasetVersion>;
 
 /** Reference to sealed training rows: the object, and a hash over their canonical form (not over Parquet bytes). */
-export const SealedRows = z.strictObject({ object: Sha256, rowsHash: Sha256, rows: z.int().nonnegative() });
+export const SealedRows = z.object({ object: Sha256, rowsHash: Sha256, rows: z.int().nonnegative() });
 export type SealedRows = z.infer<typeof SealedRows>;
 
-export const ExpectationResult = z.strictObject({
+export const ExpectationResult = z.object({
   expectation: z.string().describe('In words: between(lead_time, 0, 800) on hotel_bookings'),
   passed: z.boolean(),
   failed: z.int().nonnegative().describe('Rows that break it'),

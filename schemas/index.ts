@@ -11,6 +11,7 @@ export * from './metrics.ts';
 export * from './run.ts';
 export * from './model-version.ts';
 export * from './serving.ts';
+export * from './prediction-log.ts';
 export * from './look.ts';
 export * from './pipeline.ts';
 export * from './problem.ts';

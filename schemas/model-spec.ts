@@ -65,6 +65,7 @@ const StringInput = z.strictObject({
   values: z.array(z.string()).min(1).optional().describe('The only values allowed'),
   maxLength: z.int().positive().default(200),
   impute: z.enum(['mostFrequent', 'none']).default('mostFrequent').describe('none: missing is a category of its own'),
+  pii: z.boolean().default(false).describe('Personal: graph, samples and log know only its keyed hash'),
   ...inputBase,
 });
 const DateInput = z.strictObject({
@@ -247,8 +248,53 @@ export const Stage = z.looseObject({ kind: z.string() });
 export type Stage = z.infer<typeof Stage>;
 
 export const Rollout = z.strictObject({
+  unit: ColumnName.optional().describe(
+    'Field of a request that traffic is split by, so that one user always meets the same version; default the request id',
+  ),
+  unitPii: z.boolean().default(false).describe('The unit is personal: only its keyed hash is kept'),
   stages: z.array(Stage).default([]).describe('Empty: a first version is served at once'),
 });
+
+/** What the label is, and when it is there. */
+export const LabelSpec = z
+  .strictObject({
+    event: z.string().min(1).optional().describe('The outcome, in words: the booking is cancelled'),
+    window: Duration.optional().describe('The outcome counts if it happens within this after the prediction'),
+    absent: z
+      .enum(['missing', 'negative', 'positive'])
+      .default('missing')
+      .describe(
+        'What it means that no label has come once the row has matured. missing: it is overdue. negative or positive: silence is an answer, because only the other one is ever reported (churn, fraud)',
+      ),
+    knownAt: ColumnName.default('known_at').describe(
+      'Column of rows.sql, and of the SQL that imports labels, that says when the outcome was known',
+    ),
+    maturesAt: z
+      .string()
+      .optional()
+      .describe(
+        'When the label is final whatever it is: an expression over inputs and predicted_at; default predicted_at + window, or predicted_at without a window',
+      ),
+    affectedByPrediction: z
+      .boolean()
+      .default(false)
+      .describe('The prediction changes the outcome (a declined loan): then a shadow trial proves nothing'),
+    import: z
+      .strictObject({
+        sql: z
+          .string()
+          .default('labels.sql')
+          .describe('One SELECT over the sources: entity, happened_at, label, known_at'),
+        every: Duration.default('1 day'),
+      })
+      .optional()
+      .describe('Labels that come from a source, on a schedule'),
+  })
+  .transform(({ maturesAt, ...label }) => ({
+    ...label,
+    maturesAt: maturesAt ?? (label.window === undefined ? 'predicted_at' : `predicted_at + ${label.window}`),
+  }));
+export type LabelSpec = z.infer<typeof LabelSpec>;
 
 export const ModelSpec = z
   .strictObject({
@@ -268,15 +314,9 @@ export const ModelSpec = z
         .default('rows.sql')
         .describe('One SELECT over the sources that gives entity, predicted_at, label, known_at and the inputs'),
       entity: ColumnName.describe('Name of the entity key in requests and answers'),
+      entityPii: z.boolean().default(false).describe('The entity key is personal: only its keyed hash is kept'),
     }),
-    label: z
-      .strictObject({
-        maturesAt: z
-          .string()
-          .default('predicted_at')
-          .describe('When the label is final whatever it is: an expression over inputs and predicted_at'),
-      })
-      .prefault({}),
+    label: LabelSpec.prefault({}),
     expectations: z.array(Expectation).default([]),
     inputs: InputSchema.refine((inputs) => Object.keys(inputs).length > 0, 'name at least one input'),
     derived: z
@@ -289,6 +329,22 @@ export const ModelSpec = z
     decision: Decision.optional(),
     evaluation: Evaluation.prefault({}),
     rollout: Rollout.prefault({}),
+    serving: z
+      .strictObject({
+        allowEventTime: z
+          .boolean()
+          .default(false)
+          .describe('A request may say when it happened (header x-gauntlet-event-time): for replaying, and demos'),
+        deadlineMs: z
+          .int()
+          .positive()
+          .optional()
+          .describe('How long a canary may take; default the larger of 50 and twice the p99 of the champion'),
+      })
+      .prefault({}),
+    retention: z
+      .strictObject({ logDays: z.int().positive().optional().describe('Days that the log is kept; default for ever') })
+      .prefault({}),
   })
   .superRefine((spec, context) => {
     const problem = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
@@ -328,6 +384,8 @@ export const ModelSpec = z
           ['evaluation', 'slices', i],
           `an input or a derived column.${didYouMean(slice, [...Object.keys(spec.inputs), ...Object.keys(spec.derived)])}`,
         );
+    if (spec.label.absent !== 'missing' && spec.task !== 'binary')
+      problem(['label', 'absent'], 'only a binary label can be known by its absence');
     if (spec.decision && spec.task !== 'binary') problem(['decision'], 'only a binary model has a decision');
     if (spec.split.valid + spec.split.test >= 0.9)
       problem(['split'], 'valid and test together leave less than a tenth of the rows for training');

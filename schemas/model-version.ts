@@ -9,13 +9,13 @@ export const RawRow = z.record(z.string(), z.union([z.string(), z.number(), z.bo
 export type RawRow = z.infer<typeof RawRow>;
 
 export const ReferenceHistogram = z.union([
-  z.strictObject({
+  z.object({
     kind: z.literal('number'),
     edges: z.array(z.number()).describe('[bins - 1] inner edges: deciles'),
     counts: z.array(z.int()).describe('[bins]'),
     missing: z.int(),
   }),
-  z.strictObject({
+  z.object({
     kind: z.literal('category'),
     values: z.array(z.string()).describe('The 20 most frequent'),
     counts: z.array(z.int()),
@@ -25,22 +25,34 @@ export const ReferenceHistogram = z.union([
 ]);
 export type ReferenceHistogram = z.infer<typeof ReferenceHistogram>;
 
+/** What serving and the log need to know of model.yaml; pinned, so that a replica reads no project. */
+export const ServingTerms = z.object({
+  unit: z.string().optional().describe('Field of a request; absent: the request id'),
+  unitPii: z.boolean(),
+  entityPii: z.boolean(),
+  piiKey: z.string().optional().describe('Fingerprint of the key that personal values were hashed with'),
+  allowEventTime: z.boolean(),
+  deadlineMs: z.int().positive().optional(),
+});
+export type ServingTerms = z.infer<typeof ServingTerms>;
+
 /** versions/<model>/<n>.json: an immutable model version. Its number is a label within one bucket; its hash is what it is. */
 export const ModelVersion = z
-  .strictObject({
+  .object({
     model: ModelName,
     n: z.int().positive(),
     task: Task,
     run: z.string(),
-    project: z.strictObject({ n: z.int(), hash: Sha256 }),
+    project: z.object({ n: z.int(), hash: Sha256 }),
     rowsHash: Sha256,
     asOf: z.iso.datetime(),
     labelsSeenUntil: z.iso.datetime(),
-    onnx: z.strictObject({ sha256: Sha256, bytes: z.int() }),
+    onnx: z.object({ sha256: Sha256, bytes: z.int() }),
     algorithm: z.enum(['gradientBoosting', 'linear']),
     entity: z.string(),
     inputs: InputSchema,
     usesPredictedAt: z.boolean().describe('The graph takes predicted_at beside the inputs'),
+    serving: ServingTerms.optional().describe('Absent in versions from before there was a prediction log'),
     classes: z.array(z.string()).optional().describe('multiclass: the labels, in the order of the probabilities'),
     threshold: z.number().optional().describe('binary: the answer is positive at or above it'),
     strataEdgesDays: z.array(z.number()),

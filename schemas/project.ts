@@ -4,12 +4,12 @@ import { ModelSpec } from './model-spec.ts';
 
 /** projects/<model>/<n>.json: an applied model project. Its hash covers the files' paths and contents, nothing else. */
 export const Project = z
-  .strictObject({
+  .object({
     model: ModelName,
     n: z.int().positive(),
     hash: Sha256,
     files: z
-      .record(z.string(), z.strictObject({ sha256: Sha256, bytes: z.int().nonnegative() }))
+      .record(z.string(), z.object({ sha256: Sha256, bytes: z.int().nonnegative() }))
       .describe('By path inside the folder'),
     spec: ModelSpec,
     appliedAt: z.iso.datetime(),
@@ -19,7 +19,7 @@ export const Project = z
 export type Project = z.infer<typeof Project>;
 
 /** What `gauntlet apply` did, or with a dry run would do. */
-export const Applied = z.strictObject({
+export const Applied = z.object({
   model: ModelName,
   n: z.int().positive().describe('The number of the applied project; with a dry run, the number it would get'),
   hash: Sha256,

@@ -7,7 +7,7 @@ import { ExpectationResult, SealedRows } from './dataset.ts';
 import { Verdict } from './look.ts';
 
 /** Which code made it. */
-export const Build = z.strictObject({
+export const Build = z.object({
   commit: z.string().describe('Git commit, or unknown outside a checkout'),
   dirty: z.boolean(),
   node: z.string(),
@@ -15,13 +15,13 @@ export const Build = z.strictObject({
 });
 export type Build = z.infer<typeof Build>;
 
-export const SplitReport = z.strictObject({
+export const SplitReport = z.object({
   asOf: z.iso.datetime(),
   rows: z.int().describe('All rows that rows.sql gave'),
   matured: z.int().describe('Rows matured at asOf whose label was known then'),
   parts: z.record(
     z.enum(['train', 'valid', 'test']),
-    z.strictObject({
+    z.object({
       rows: z.int(),
       maturesFrom: z.iso.datetime(),
       maturesTo: z.iso.datetime(),
@@ -38,18 +38,18 @@ export type SplitReport = z.infer<typeof SplitReport>;
 
 /** runs/<model>/<time-id>.json: the immutable record of a training run, registered or halted. */
 export const Run = z
-  .strictObject({
+  .object({
     id: z.string(),
     model: ModelName,
-    project: z.strictObject({ n: z.int(), hash: Sha256 }),
+    project: z.object({ n: z.int(), hash: Sha256 }),
     outcome: z.enum(['registered', 'halted']),
-    halted: z.strictObject({ stage: z.enum(['expectations', 'gate']), reason: z.string() }).optional(),
+    halted: z.object({ stage: z.enum(['expectations', 'gate']), reason: z.string() }).optional(),
     version: z.int().positive().optional(),
     parameters: z.record(z.string(), z.unknown()).describe('Training parameters after overrides'),
     overrides: z.record(z.string(), z.unknown()),
     seed: z.int(),
     asOf: z.iso.datetime(),
-    datasets: z.array(z.strictObject({ name: z.string(), hash: Sha256, rows: z.int() })),
+    datasets: z.array(z.object({ name: z.string(), hash: Sha256, rows: z.int() })),
     expectations: z.array(ExpectationResult),
     rows: SealedRows.optional(),
     split: SplitReport.optional(),
