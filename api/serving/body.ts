@@ -1,16 +1,46 @@
 import { ProblemError } from '../problem.ts';
 import { parseJson } from './json.ts';
 
+/** What a route takes as a body. */
+export interface BodyKind {
+  /** Media types, lower case and without parameters. */
+  type: RegExp;
+  /** The same in words. */
+  called: string;
+  /** What to send instead of nothing, or of what is not JSON. */
+  next: string;
+}
+
+const ROWS: BodyKind = {
+  type: /^application\/(?:[\w.+-]+\+)?json$/,
+  called: 'application/json',
+  next: 'Send one row as a JSON object, or {"rows": [...]}.',
+};
+
 /**
  * The JSON value of a request's body.
  *
  * @throws {ProblemError} 415 for anything but JSON in UTF-8, 413 above `maxBytes`, 400 for what is not JSON (with its place)
  */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
-  requireJson(request.headers);
-  const bytes = await readBytes(request, maxBytes);
-  if (bytes.byteLength === 0) throw malformed('The body is empty.');
-  const parsed = parseJson(decode(bytes));
+  return valueOf(await readText(request, ROWS, maxBytes));
+}
+
+/**
+ * The text of a request's body.
+ *
+ * @throws {ProblemError} 415 for another type or encoding, 413 above `maxBytes`, 400 where it is empty, cut off or not UTF-8
+ */
+export async function readText(request: Request, kind: BodyKind, maxBytes: number): Promise<string> {
+  requireType(request.headers, kind);
+  const bytes = await readBytes(request, kind, maxBytes);
+  if (bytes.byteLength === 0) throw malformed('The body is empty.', kind);
+  return decode(bytes, kind);
+}
+
+/** @throws {ProblemError} 400, with the place of the first mistake */
+export function valueOf(text: string): unknown {
+  const parsed = parseJson(text);
   if (parsed.ok) return parsed.value;
   const { line, column, found, expected } = parsed;
   throw new ProblemError({
@@ -22,35 +52,39 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   });
 }
 
-const malformed = (detail: string): ProblemError =>
+const malformed = (detail: string, { next }: BodyKind): ProblemError =>
   new ProblemError({
     status: 400,
     type: 'malformed-json',
     title: 'The body is not JSON',
     detail,
-    next: 'Send one row as a JSON object, or {"rows": [...]}.',
+    next,
   });
 
-function requireJson(headers: Headers): void {
+function requireType(headers: Headers, { type: wanted, called }: BodyKind): void {
   const given = headers.get('content-type') ?? '';
   const [type = '', ...parameters] = given.toLowerCase().split(';');
   const charset = parameters
     .map((parameter) => /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameter)?.[1])
     .find((name) => name !== undefined);
   const encoding = (headers.get('content-encoding') ?? 'identity').toLowerCase();
-  const isJson = /^application\/(?:[\w.+-]+\+)?json$/.test(type.trim());
-  if (isJson && (charset === undefined || charset === 'utf-8' || charset === 'utf8') && encoding === 'identity') return;
+  if (
+    wanted.test(type.trim()) &&
+    (charset === undefined || charset === 'utf-8' || charset === 'utf8') &&
+    encoding === 'identity'
+  )
+    return;
   throw new ProblemError({
     status: 415,
     type: 'wrong-content-type',
     title: 'Only JSON in UTF-8 is taken',
-    detail: `The body came as ${given || 'no content type'}${encoding === 'identity' ? '' : `, encoded with ${encoding}`}; expected application/json.`,
+    detail: `The body came as ${given || 'no content type'}${encoding === 'identity' ? '' : `, encoded with ${encoding}`}; expected ${called}.`,
     next: "Send the header 'content-type: application/json' and the body as plain UTF-8.",
-    headers: { accept: 'application/json' },
+    headers: { accept: called.replace(' or ', ', ') },
   });
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readBytes(request: Request, kind: BodyKind, maxBytes: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length');
   if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
   try {
@@ -59,7 +93,7 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
     return await countBytes(request.body, maxBytes);
   } catch (error) {
     if (error instanceof ProblemError) throw error;
-    throw malformed('The body did not arrive whole.');
+    throw malformed('The body did not arrive whole.', kind);
   }
 }
 
@@ -91,10 +125,10 @@ const tooLarge = (maxBytes: number): ProblemError =>
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function decode(bytes: Uint8Array): string {
+function decode(bytes: Uint8Array, kind: BodyKind): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw malformed('The body is not UTF-8.');
+    throw malformed('The body is not UTF-8.', kind);
   }
 }
