@@ -5,6 +5,8 @@ import { openSession, runRows } from './session.ts';
 /** A model ready to answer. A row's output does not depend on its batch; a row that is not finite fails alone. */
 export interface OnnxModel {
   sha256: string;
+  /** What the graph takes, in its order: inputs of the version, and predicted_at if it is used. */
+  takes: readonly string[];
   /**
    * @param rows         raw inputs, as decodeRows gives them
    * @param predictedAt  [rows] seconds since 1970
@@ -40,6 +42,7 @@ export async function openModel(o: {
   }
   const model: OnnxModel = {
     sha256: o.sha256,
+    takes: session.inputNames,
     async predict(rows, predictedAt) {
       if (rows.rows === 0) return [];
       const outputs = await runRows(session, rows, predictedAt, 0, rows.rows);

@@ -1,57 +1,18 @@
-import { decodeRows, openModel } from '../../onnx/index.ts';
-import { UserError, type ModelVersion, type Output } from '../../schemas/index.ts';
+import { UserError } from '../../schemas/index.ts';
 import type { Stores } from '../../bucket/index.ts';
 import { LoadedModel } from './loaded-model.ts';
+import { openVersion } from './open-version.ts';
 
 export type LoadStores = Pick<Stores, 'objects' | 'versions'>;
 
 /**
- * Brings a version into memory: its record, its graph (by hash), and a first run over its warm-up rows, whose
- * answers must have the shape that the version promises, and some of them must be finite.
+ * Brings a version into memory: its record, its graph by hash, warm and checked.
  *
  * @throws whatever is wrong with the version; nothing of it stays open then
  */
 export async function loadModel(stores: LoadStores, model: string, n: number, nowMs: number): Promise<LoadedModel> {
   const version = await stores.versions.read(model, n);
   if (!version) throw new UserError('NoSuchVersion', `${model} has no version ${n}, though the serving log names it.`);
-  const decoded = decodeRows(version.inputs, version.warmUpRows, { extra: [version.entity] });
-  if (!decoded.ok)
-    throw new UserError(
-      'WarmUpFailed',
-      `The warm-up rows of ${model} version ${n} do not fit its own inputs: ${decoded.issues.map(({ at, found, expected }) => `${at} is ${found}, expected ${expected}`).join('; ')}.`,
-    );
   const bytes = await stores.objects.read(version.onnx.sha256);
-  const predictedAt = new Float64Array(version.warmUpRows.length).fill(nowMs / 1000);
-  const { columns } = decoded;
-  const onnx = await openModel({
-    bytes,
-    sha256: version.onnx.sha256,
-    inputs: version.inputs,
-    warmUp: { rows: columns, predictedAt },
-  });
-  try {
-    checkOutputs(version, await onnx.predict(columns, predictedAt));
-  } catch (error) {
-    await onnx.close();
-    throw error;
-  }
-  return new LoadedModel(version, onnx);
-}
-
-function checkOutputs(version: ModelVersion, outputs: (Output | { failed: string })[]): void {
-  const scores = version.task === 'multiclass' ? (version.classes?.length ?? 0) : 1;
-  const failed: string[] = [];
-  for (const output of outputs) {
-    if ('failed' in output) failed.push(output.failed);
-    else if (output.scores.length !== scores)
-      throw new UserError(
-        'WarmUpFailed',
-        `${version.model} version ${version.n} gives ${output.scores.length} scores a row; a ${version.task} model of its kind gives ${scores}.`,
-      );
-  }
-  if (failed.length === outputs.length)
-    throw new UserError(
-      'WarmUpFailed',
-      `${version.model} version ${version.n} fails on every one of its ${outputs.length} warm-up rows: ${failed[0]}.`,
-    );
+  return new LoadedModel(version, await openVersion(version, bytes, nowMs));
 }
