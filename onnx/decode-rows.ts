@@ -1,5 +1,6 @@
 import { didYouMean, type Column, type Columns, type InputSchema, type Issue } from '../schemas/index.ts';
 import { decodeValue, shown } from './decode-value.ts';
+import type { Personal } from './pii.ts';
 
 /** Enough to mend a request by; a batch of ten thousand bad rows must not make an answer larger than itself. */
 const MAX_ISSUES = 100;
@@ -10,14 +11,15 @@ const MAX_ISSUES = 100;
  * Every input must be there unless it is `optional`, and may be null only if it is `nullable`. Fields that are neither
  * inputs nor among `extra` are issues, as are fields that only an object's prototype has.
  *
- * @param rows   what came, one object a row
- * @param extra  names that may be there beside the inputs, such as the entity key; they are left alone
+ * @param rows       what came, one object a row
+ * @param o.extra    names that may be there beside the inputs, such as the entity key; they are left alone
+ * @param o.personal how personal inputs come, as {@link decodeValue} takes it
  * @returns columns for the graph, or at most 100 issues; `at` is `field` for one row, else `rows[3].field`
  */
 export function decodeRows(
   inputs: InputSchema,
   rows: unknown[],
-  o: { extra?: string[] } = {},
+  o: { extra?: string[]; personal?: Personal } = {},
 ): { ok: true; columns: Columns } | { ok: false; issues: Issue[] } {
   const fields = Object.entries(inputs);
   const allowed = new Set([...fields.map(([name]) => name), ...(o.extra ?? [])]);
@@ -38,7 +40,7 @@ export function decodeRows(
         issues.push({ at: at(short(field)), found: 'a field that is not known', expected: knownField(field, allowed) });
     for (const [name, input] of fields) {
       const value = Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
-      const decoded = decodeValue(input, value);
+      const decoded = decodeValue(input, value, o.personal);
       if ('value' in decoded) columns[name]![i] = decoded.value as never;
       else issues.push({ at: at(name), ...decoded });
     }

@@ -1,5 +1,6 @@
-import type { Input } from '../schemas/index.ts';
+import { isPiiInput, PII_HASH, type Input } from '../schemas/index.ts';
 import { DAY_SECONDS, FIRST_DAY, LAST_DAY, parseDate, parseTimestamp } from './instants.ts';
+import { noKey, type Personal } from './pii.ts';
 
 /** A value as the graph takes it (missing: NaN or null), or what was wrong with it. */
 export type Decoded = { value: number | string | null } | { found: string; expected: string };
@@ -8,17 +9,20 @@ export type Decoded = { value: number | string | null } | { found: string; expec
  * Decodes one raw value, the same way for training rows, requests and feedback.
  *
  * Texts of dates become days and of times seconds since 1970, booleans 0 and 1. null and the empty text are missing;
- * undefined is a field that is not there.
+ * undefined is a field that is not there. A personal text is held against the input's limits, and becomes its keyed hash.
  *
- * @param value  what JSON can hold
+ * @param value     what JSON can hold
+ * @param personal  needed where an input is personal: the hasher for values as people give them, or 'hashed' for what
+ *                  was decoded before (rows of the log, of a version, of sealed training rows)
+ * @throws {UserError} if an input is personal and nothing says how its values come
  * @example decodeValue(Input.parse({ type: 'integer', min: 0 }), 12) // { value: 12 }
  */
-export function decodeValue(input: Input, value: unknown): Decoded {
-  if (value === undefined) return input.optional ? missing(input) : refusal(input, value);
+export function decodeValue(input: Input, value: unknown, personal?: Personal): Decoded {
+  if (value === undefined) return input.optional ? missing(input) : refusal(input, value, personal);
   if (value === null || (value === '' && input.type === 'string'))
-    return input.nullable || (value === '' && input.optional) ? missing(input) : refusal(input, value);
-  const decoded = decodePresent(input, value);
-  return decoded === undefined ? refusal(input, value) : { value: decoded };
+    return input.nullable || (value === '' && input.optional) ? missing(input) : refusal(input, value, personal);
+  const decoded = decodePresent(input, value, personal);
+  return decoded === undefined ? refusal(input, value, personal) : { value: decoded };
 }
 
 /** What an input allows, in words: `a whole number from 0 to 800`. */
@@ -26,17 +30,19 @@ export function describeInput(input: Input): string {
   return `${describeType(input)}${input.nullable ? ', or null' : ''}`;
 }
 
-/** What came, shortened, with its type: `"soon" (a string)`. */
-export function shown(value: unknown): string {
+/** What came, shortened, with its type: `"soon" (a string)`; of a personal value the type alone. */
+export function shown(value: unknown, isPersonal = false): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
+  if (isPersonal && typeof value === 'string') return `a string of ${value.length} characters (personal)`;
+  if (isPersonal && typeof value !== 'object') return `a ${typeof value} (personal)`;
   if (typeof value === 'string') return `${quoted(value)} (a string)`;
   if (typeof value === 'number') return `${value} (a number)`;
   if (typeof value === 'boolean') return `${value} (a boolean)`;
   return Array.isArray(value) ? 'a list' : 'an object';
 }
 
-function decodePresent(input: Input, value: unknown): number | string | undefined {
+function decodePresent(input: Input, value: unknown, personal?: Personal): number | string | undefined {
   switch (input.type) {
     case 'number':
     case 'integer':
@@ -47,12 +53,19 @@ function decodePresent(input: Input, value: unknown): number | string | undefine
     case 'boolean':
       return typeof value === 'boolean' ? Number(value) : undefined;
     case 'string':
-      if (typeof value !== 'string' || value.length > input.maxLength) return undefined;
-      return input.values && !input.values.includes(value) ? undefined : value;
+      if (typeof value !== 'string') return undefined;
+      if (input.pii && personal === 'hashed') return PII_HASH.pattern.test(value) ? value : undefined;
+      if (value.length > input.maxLength || (input.values && !input.values.includes(value))) return undefined;
+      return input.pii ? hashed(value, personal) : value;
     case 'date':
     case 'timestamp':
       return typeof value === 'string' ? decodeTime(input, value) : undefined;
   }
+}
+
+function hashed(value: string, personal?: Personal): string {
+  if (typeof personal !== 'object') throw noKey('A personal value came, and there is no key to hash it with.');
+  return personal.hash(value);
 }
 
 function decodeTime(input: Input & { type: 'date' | 'timestamp' }, text: string): number | undefined {
@@ -72,8 +85,10 @@ function missing(input: Input): Decoded {
   return { value: input.type === 'string' ? null : NaN };
 }
 
-function refusal(input: Input, value: unknown): Decoded {
-  return { found: shown(value), expected: describeInput(input) };
+function refusal(input: Input, value: unknown, personal?: Personal): Decoded {
+  const isPersonal = isPiiInput(input);
+  const expected = isPersonal && personal === 'hashed' ? 'the keyed hash of a personal value' : describeInput(input);
+  return { found: shown(value, isPersonal), expected };
 }
 
 function describeType(input: Input): string {

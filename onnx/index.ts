@@ -12,4 +12,6 @@ export { featureMatrix } from './feature-matrix.ts';
 export { featureNames, fitPreprocessing } from './fit-preprocessing.ts';
 export { checkGraphSpec, graphInputs, usesPredictedAt } from './graph-columns.ts';
 export { parseDate, parseTimestamp } from './instants.ts';
+export type { PiiHasher } from '../schemas/index.ts';
+export { piiHasher, requirePii, wrongKey, type Personal } from './pii.ts';
 export { openModel, type OnnxModel } from './open-model.ts';

@@ -4,6 +4,7 @@ export * from './nearest.ts';
 export * from './columns.ts';
 export * from './curve.ts';
 export * from './model-spec.ts';
+export * from './personal.ts';
 export * from './graph-spec.ts';
 export * from './project.ts';
 export * from './dataset.ts';

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { ColumnName, ModelName, RESERVED_NAMES } from './names.ts';
 import { didYouMean } from './nearest.ts';
+import { piiContradictions } from './personal.ts';
 
 /** Seconds, minutes, hours, days or weeks: "14 days". */
 export const Duration = z
@@ -38,6 +39,7 @@ export const Source = z
       .array(ColumnName)
       .default([])
       .describe('Columns that are set or changed after the row became known: never inputs'),
+    pii: z.array(ColumnName).default([]).describe('Personal columns: no message and no record shows a value of them'),
   })
   .meta({ id: 'Source', description: 'Where raw data comes from. One table of the same name in rows.sql.' });
 export type Source = z.infer<typeof Source>;
@@ -384,6 +386,7 @@ export const ModelSpec = z
           ['evaluation', 'slices', i],
           `an input or a derived column.${didYouMean(slice, [...Object.keys(spec.inputs), ...Object.keys(spec.derived)])}`,
         );
+    for (const { path, message } of piiContradictions(spec)) problem(path, message);
     if (spec.label.absent !== 'missing' && spec.task !== 'binary')
       problem(['label', 'absent'], 'only a binary label can be known by its absence');
     if (spec.decision && spec.task !== 'binary') problem(['decision'], 'only a binary model has a decision');

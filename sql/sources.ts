@@ -40,12 +40,12 @@ export async function openSources(
 }
 
 /**
- * Holds the columns that model.yaml names for a source (`knownAt`, `knownLater`) against those that its data has.
+ * Holds the columns that model.yaml names for a source (`knownAt`, `knownLater`, `pii`) against those that its data has.
  * @throws {UserError} naming every one that is not there, with the nearest names
  */
 export function checkSourceColumns(
   name: string,
-  source: Pick<Source, 'knownAt' | 'knownLater'>,
+  source: Pick<Source, 'knownAt' | 'knownLater' | 'pii'>,
   columns: readonly { name: string }[],
 ): void {
   const names = columns.map((column) => column.name);
@@ -53,6 +53,7 @@ export function checkSourceColumns(
   const named = [
     ...(source.knownAt === undefined ? [] : [{ at: `sources.${name}.knownAt`, column: source.knownAt }]),
     ...source.knownLater.map((column, i) => ({ at: `sources.${name}.knownLater[${i}]`, column })),
+    ...source.pii.map((column, i) => ({ at: `sources.${name}.pii[${i}]`, column })),
   ];
   const issues: Issue[] = named
     .filter(({ column }) => !known.has(column))

@@ -12,6 +12,7 @@ import {
 } from '../../sql/index.ts';
 import {
   UserError,
+  personalNames,
   type Column,
   type Columns,
   type DatasetVersion,
@@ -135,8 +136,13 @@ export async function loadRows(
   const columns: Record<string, Column> = {};
   const rowName = (i: number) =>
     `${spec.rows.entity} ${rows.entity[i]} predicted at ${new Date(rows.predictedAt[i]! * 1000).toISOString()}`;
+  const personal = personalNames(spec);
   for (const [name, input] of Object.entries(spec.inputs))
-    columns[name] = decodeColumn(name, input, rows.inputs.columns[name]!, rowName);
+    columns[name] = decodeColumn(name, input, rows.inputs.columns[name]!, {
+      rowName,
+      personal: 'hashed',
+      hide: personal.has(name),
+    });
   const inputs = { rows: rows.rows, columns };
   const { derived, maturesAt } = await derive(graph, inputs, rows.predictedAt);
   return { ...rows, inputs, derived, maturesAt };

@@ -117,9 +117,9 @@ it('formatOf reads the format from the name, and refuses a name that says none',
 });
 
 it('checkSourceColumns names every column of model.yaml that the data lacks', async () => {
-  const source = { knownAt: 'booked', knownLater: ['who', 'parking'] };
+  const source = { knownAt: 'booked', knownLater: ['who', 'parking'], pii: [] };
   await expectGoldenError('source-columns', () => checkSourceColumns('bookings', source, columns));
-  checkSourceColumns('bookings', { knownAt: 'booked_on', knownLater: ['who'] }, columns);
+  checkSourceColumns('bookings', { knownAt: 'booked_on', knownLater: ['who'], pii: [] }, columns);
 });
 
 it('openSources names the source whose file cannot be read, and shows no path', async () => {

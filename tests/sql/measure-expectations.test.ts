@@ -30,8 +30,8 @@ afterAll(() => db.close());
 async function judged(expectation: object): Promise<ExpectationResult> {
   const parsed = Expectation.parse({ on: 'bookings', ...expectation });
   const sources = {
-    bookings: { file: 'b', knownAt: 'booked_on', knownLater: [] },
-    agents: { file: 'a', knownLater: [] },
+    bookings: { file: 'b', knownAt: 'booked_on', knownLater: [], pii: [] },
+    agents: { file: 'a', knownLater: [], pii: [] },
   };
   const [counts] = await measureExpectations(db, { sources, expectations: [parsed] });
   return judgeExpectation(parsed, counts!);
@@ -111,7 +111,10 @@ describe('expectations on real columns', () => {
       { expect: 'exists', on: 'bookings', column: 'hotel' },
       { expect: 'row_count_between', on: 'agents', min: 1 },
     ].map((expectation) => Expectation.parse(expectation));
-    const sources = { bookings: { file: 'b', knownLater: [] }, agents: { file: 'a', knownLater: [] } };
+    const sources = {
+      bookings: { file: 'b', knownLater: [], pii: [] },
+      agents: { file: 'a', knownLater: [], pii: [] },
+    };
     const counts = await measureExpectations(db, { sources, expectations });
     expect(counts.map(({ source, rows }) => [source, rows])).toEqual([
       ['agents', 1],
