@@ -115,7 +115,8 @@ class Reader {
   }
 
   private wrong(field: string, expected: string): void {
-    this.issue(field, shown(this.given[field]), expected);
+    const isPersonal = this.terms.hash !== undefined && this.names.includes(field);
+    this.issue(field, shown(this.given[field], isPersonal), expected);
   }
 
   private refuseUnknown(): void {

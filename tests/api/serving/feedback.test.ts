@@ -202,6 +202,8 @@ describe('one label', () => {
     await feedback.ok(label);
     expect(feedback.labels()[0]!.entity).toBe('h15');
     expect(JSON.stringify(feedback.kept)).not.toContain('ana');
+    const both = await mounted(personal, { hash: (value) => value }).refused({ ...label, requestId: 'r' });
+    expect([both.at, JSON.stringify(both.problem)]).toEqual([['booking_id'], expect.not.stringContaining('ana')]);
     const without = await mounted(personal).refused(label);
     expect([without.status, without.problem.next]).toEqual([503, expect.stringContaining('GAUNTLET_PII_KEY')]);
   });
