@@ -7,6 +7,16 @@ export { holderOf, rollbackCause, sameCause } from './cause.ts';
 export { Datasets } from './datasets.ts';
 export { DirectoryBucket } from './directory.ts';
 export { isKey } from './key.ts';
+export {
+  endOf,
+  LogHours,
+  rowsKey,
+  rowsPrefix,
+  uncompacted,
+  type LogFiles,
+  type LogHour,
+  type Uploaded,
+} from './log-hours.ts';
 export { Looks } from './looks.ts';
 export { Objects } from './objects.ts';
 export { openBucket } from './open.ts';

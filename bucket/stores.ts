@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Bucket } from './bucket.ts';
 import { Datasets } from './datasets.ts';
+import { LogHours } from './log-hours.ts';
 import { Looks } from './looks.ts';
 import { Objects } from './objects.ts';
 import { openBucket } from './open.ts';
@@ -19,6 +20,8 @@ export interface Stores {
   versions: Versions;
   looks: Looks;
   serving: ServingLog;
+  /** The prediction log, as readers and housekeeping see it. */
+  logHours: LogHours;
 }
 
 /**
@@ -36,6 +39,7 @@ export async function openStores(o: { bucket: string; home: string; now?: () => 
     runs: new Runs(bucket),
     versions: new Versions(bucket),
     looks: new Looks(bucket),
+    logHours: new LogHours(bucket, join(o.home, 'cache', 'log')),
     serving: new ServingLog(bucket, { now: o.now }),
   };
 }

@@ -6,3 +6,11 @@ export { measureExpectations } from './measure-expectations.ts';
 export { sealRows, type SealOptions } from './seal-rows.ts';
 export { readRows } from './read-rows.ts';
 export { formatOf, FORMATS, type FileFormat, type SourceFile } from './format.ts';
+export {
+  compactLog,
+  createLogViews,
+  type CompactedModel,
+  type LogCounts,
+  type LogFilePaths,
+} from './prediction-log.ts';
+export { countOutcomes, createOutcomes, type LabelTerms, type OutcomeCounts } from './outcomes.ts';
