@@ -83,7 +83,7 @@ class Reader {
     const { version, nowMs } = this.terms;
     this.refuseUnknown();
     const withdrawn = this.withdrawn();
-    const about = this.about();
+    const about = this.about(withdrawn);
     const labelId = this.id('labelId') ?? uuidv7(nowMs);
     const supersedes = this.id('supersedes');
     if (supersedes !== undefined && supersedes === labelId)
@@ -132,8 +132,8 @@ class Reader {
     }
   }
 
-  /** Which predictions it is about: one request, or an entity at a time. */
-  private about(): Partial<NewLabel> {
+  /** Which predictions it is about: one request, or an entity at a time. A withdrawal says it by what it supersedes. */
+  private about(withdrawn: boolean): Partial<NewLabel> {
     const { entity: name } = this.terms.version;
     const happened = this.time('happenedAt');
     const when = happened && { happenedMs: happened.ms, happenedResolution: happened.resolution };
@@ -144,6 +144,7 @@ class Reader {
       return { requestId, ...this.row(), ...when };
     }
     if (this.has('row')) this.wrong('row', 'a row only beside the requestId that it belongs to');
+    if (this.names.length === 0 && withdrawn) return { ...when };
     if (this.names.length === 0) {
       const [, own] = entityFields(name);
       this.issue('requestId', 'nothing', `requestId, or ${own ?? 'entity'} and happenedAt: what the label is about`);

@@ -75,7 +75,7 @@ function examplesOf(version: ModelVersion): Record<'one' | 'late' | 'corrected' 
     one: { requestId, value: first },
     late: { [entityFields(entity).at(-1)!]: 'A-1', happenedAt: '2017-03-01', value: other, labelId: 'crm-4711' },
     corrected: { requestId, value: other, labelId: 'crm-4712', supersedes: 'crm-4711' },
-    withdrawn: { requestId, withdrawn: true, labelId: 'crm-4713', supersedes: 'crm-4711' },
+    withdrawn: { withdrawn: true, labelId: 'crm-4713', supersedes: 'crm-4711' },
   };
 }
 
@@ -116,6 +116,7 @@ function labelSchema({ model, task, classes = [], entity }: ModelVersion): Json 
         oneOf: [
           { required: ['requestId'], not: { anyOf: names.map((name) => ({ required: [name] })) } },
           ...names.map((name) => ({ required: [name, 'happenedAt'], not: { required: ['requestId'] } })),
+          { required: ['withdrawn'], not: { anyOf: ['requestId', ...names].map((name) => ({ required: [name] })) } },
         ],
       },
       {

@@ -163,7 +163,7 @@ describe('one label', () => {
   it('corrects or withdraws an earlier one by its id', async () => {
     const feedback = mounted();
     expect(await feedback.ok({ requestId: 'r', value: false, supersedes: 'a' })).toMatchObject({ corrections: 1 });
-    expect(await feedback.ok({ requestId: 'r', withdrawn: true, supersedes: 'a' })).toMatchObject({
+    expect(await feedback.ok({ withdrawn: true, supersedes: 'a' })).toMatchObject({
       labels: 1,
       corrections: 0,
       withdrawn: 1,
@@ -242,6 +242,7 @@ describe('what does not fit is a 422 that names the field', () => {
     ['withdrawn, but what?', { requestId: 'r', withdrawn: true }, ['supersedes']],
     ['withdrawn with a value', { ...valid, withdrawn: true, supersedes: 'a' }, ['value']],
     ['not withdrawn', { ...valid, withdrawn: false, supersedes: 'a' }, ['withdrawn']],
+    ['a correction of nothing', { value: true, supersedes: 'a' }, ['requestId']],
     ['a list', [valid], ['label']],
     ['several at once', { ...valid, value: 'yes', row: 1.5, labelId: '' }, ['row', 'labelId', 'value']],
   ])('%s', async (_, body, at) => {
