@@ -1,6 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 import {
-  isPiiInput,
+  hashedNames,
   PII_HASH,
   UserError,
   type ModelSpec,
@@ -83,29 +83,12 @@ interface Needs {
   piiKey?: string;
 }
 
-const piiInputs = (inputs: ModelSpec['inputs']): string[] =>
-  Object.keys(inputs).filter((name) => isPiiInput(inputs[name]!));
-
-function ofSpec({ name, inputs, rows, rollout }: ModelSpec): Needs {
-  const personal = [
-    ...piiInputs(inputs),
-    ...(rows.entityPii ? [rows.entity] : []),
-    ...(rollout.unitPii && rollout.unit !== undefined ? [rollout.unit] : []),
-  ];
-  return { name, personal: [...new Set(personal)] };
-}
+const ofSpec = (spec: ModelSpec): Needs => ({ name: spec.name, personal: [...hashedNames(spec)] });
 
 function ofVersion({ model, n, inputs, entity, serving }: ModelVersion): Needs {
-  const personal = [
-    ...piiInputs(inputs),
-    ...(serving?.entityPii ? [entity] : []),
-    ...(serving?.unitPii && serving.unit !== undefined ? [serving.unit] : []),
-  ];
-  return {
-    name: `${model} version ${n}`,
-    personal: [...new Set(personal)],
-    ...(serving?.piiKey !== undefined && { piiKey: serving.piiKey }),
-  };
+  const { unit, unitPii = false, entityPii = false, piiKey } = serving ?? {};
+  const personal = hashedNames({ inputs, rows: { entity, entityPii }, rollout: { unit, unitPii } });
+  return { name: `${model} version ${n}`, personal: [...personal], ...(piiKey !== undefined && { piiKey }) };
 }
 
 function explained(

@@ -25,7 +25,12 @@ export const DatasetVersion = z
 export type DatasetVersion = z.infer<typeof DatasetVersion>;
 
 /** Reference to sealed training rows: the object, and a hash over their canonical form (not over Parquet bytes). */
-export const SealedRows = z.object({ object: Sha256, rowsHash: Sha256, rows: z.int().nonnegative() });
+export const SealedRows = z.object({
+  object: Sha256,
+  rowsHash: Sha256,
+  rows: z.int().nonnegative(),
+  piiKey: z.string().optional().describe('Fingerprint of the key that personal values were hashed with'),
+});
 export type SealedRows = z.infer<typeof SealedRows>;
 
 export const ExpectationResult = z.object({

@@ -22,8 +22,16 @@ export function personalNames(spec: Spec): Set<string> {
   return new Set([...hashedNames(spec), ...Object.values(spec.sources).flatMap(({ pii }) => pii)]);
 }
 
-/** Names of fields that are known by their hash only. */
-function hashedNames({ inputs, rows, rollout }: Omit<Spec, 'sources'>): Set<string> {
+/** Names of fields that are known by their hash only: of inputs, the entity and the unit. */
+export function hashedNames({
+  inputs,
+  rows,
+  rollout,
+}: {
+  inputs: ModelSpec['inputs'];
+  rows: { entity: string; entityPii: boolean };
+  rollout: { unit?: string | undefined; unitPii: boolean };
+}): Set<string> {
   const names = new Set(Object.keys(inputs).filter((name) => isPiiInput(inputs[name]!)));
   if (rows.entityPii) names.add(rows.entity);
   if (rollout.unitPii && rollout.unit !== undefined) names.add(rollout.unit);

@@ -90,8 +90,8 @@ export class Database {
   }
 
   /** @throws {UserError} when the disk or the memory is full; DuckDB's own Error for all else */
-  async run(sql: string): Promise<void> {
-    await this.#room(() => this.connection.run(sql));
+  async run(sql: string, values?: Record<string, DuckDBValue>): Promise<void> {
+    await this.#room(() => this.connection.run(sql, values));
   }
 
   /** The columns that a query would give, without running it. */

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { UserError } from '../schemas/index.ts';
 import { openDatabase, type Database } from './database.ts';
-import { explained, messageOf } from './explain.ts';
+import { explained, messageOf, withoutValues } from './explain.ts';
 import type { SourceFile } from './format.ts';
 import { identifier } from './quote.ts';
 import { scan, strictScan } from './scan.ts';
@@ -50,7 +50,8 @@ export async function readable<R>(db: Database, file: SourceFile, read: () => Pr
     return await read();
   } catch (error) {
     if (error instanceof UserError) throw error;
-    const { text } = messageOf(file.format === 'csv' ? await strictError(db, file, error) : error, db.hide);
+    const said = messageOf(file.format === 'csv' ? await strictError(db, file, error) : error, db.hide);
+    const { text } = file.personal ? withoutValues(said) : said;
     throw explained('UnreadableSource', {
       what: `${where(file)} cannot be read as ${IN_WORDS[file.format]}: it is damaged, truncated or of another format.`,
       found: shortened(text),

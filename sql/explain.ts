@@ -46,6 +46,23 @@ export function messageOf(error: unknown, hide: ReadonlyMap<string, string>, lin
   return { text: `${before}LINE ${line}: ${pointed[2]}\n${caret}^${after}`.trim(), line };
 }
 
+/**
+ * The same without a word that may come from the data: the kind of error, the place, and the line of SQL. A value that
+ * cannot be cast stands in DuckDB's message as it is.
+ */
+export function withoutValues({ text, line }: DuckDBMessage): DuckDBMessage {
+  const kind = /^[A-Z][A-Za-z ]* Error/.exec(text)?.[0] ?? 'an error of DuckDB';
+  const places = [
+    /CSV Error on Line: \d+/,
+    /Expected Number of Columns: \d+ Found: \d+/,
+    /at byte \d+ in line \d+/,
+    /record\/value \d+/,
+  ].flatMap((place) => place.exec(text)?.[0] ?? []);
+  const pointed = line === undefined ? undefined : /LINE \d+: [^\n]*\n *\^/.exec(text)?.[0];
+  const told = `${[kind, ...places].join(', ')} (the rest is not shown: the data are personal)`;
+  return { text: pointed === undefined ? told : `${told}\n${pointed}`, ...(line !== undefined && { line }) };
+}
+
 /** Machines run out of room: that is nobody's SQL, and no retry helps. Undefined where it is something else. */
 export function outOfRoom(error: unknown): UserError | undefined {
   const text = error instanceof Error ? error.message : String(error);

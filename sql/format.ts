@@ -11,6 +11,8 @@ export interface SourceFile {
   source?: string;
   /** As model.yaml names it; the path where nobody does. */
   file?: string;
+  /** It holds personal values: no message shows what stands in it. */
+  personal?: boolean;
 }
 
 export const FORMATS = '.parquet, .csv, .csv.gz, .ndjson, .ndjson.gz, .jsonl or .jsonl.gz';

@@ -2,6 +2,7 @@ import { didYouMean, type Expectation, type ExpectationCounts, type ModelSpec } 
 import { isNumeric } from './column-kind.ts';
 import type { Database, TypedColumn } from './database.ts';
 import { identifier, literal } from './quote.ts';
+import { PERSONAL } from './sealed-column.ts';
 
 const EXAMPLES = 3;
 
@@ -11,12 +12,14 @@ const EXAMPLES = 3;
  * NULL breaks `not_null` alone. NaN is a missing number that is not NULL: it breaks `not_null`, `between` and `in_set`.
  * Of values that repeat, `unique` counts all but one of each.
  *
- * @param db  sources as tables of their names
- * @returns   in the order of `spec.expectations`
+ * @param db        sources as tables of their names
+ * @param personal  names of columns of which no value is shown
+ * @returns         in the order of `spec.expectations`
  */
 export async function measureExpectations(
   db: Database,
   spec: Pick<ModelSpec, 'sources' | 'expectations'>,
+  personal: ReadonlySet<string>,
 ): Promise<ExpectationCounts[]> {
   const answers = new Map<Expectation, ExpectationCounts>();
   for (const source of Object.keys(spec.sources)) {
@@ -27,13 +30,14 @@ export async function measureExpectations(
     const counted = questions.map((question, i) => ('count' in question ? `${question.count} AS f${i}` : `0 AS f${i}`));
     const [counts] = await db.rowsOf(`SELECT count(*) AS rows, ${counted.join(', ')} FROM ${identifier(source)}`);
     const rows = Number(counts!.rows);
+    const shown = { source, columns, knownAt: spec.sources[source]!.knownAt, personal };
     for (const [i, question] of questions.entries()) {
       const failed = Number(counts![`f${i}`]);
       answers.set(
         mine[i]!,
         'uncountable' in question
           ? { source, rows, uncountable: question.uncountable, examples: [] }
-          : { source, rows, failed, examples: failed > 0 ? await examples(db, source, spec, columns, question) : [] },
+          : { source, rows, failed, examples: failed > 0 ? await examples(db, shown, question) : [] },
       );
     }
   }
@@ -118,24 +122,33 @@ function comparable(value: string | number | boolean, { kind }: TypedColumn): st
   return Number.isNaN(instant) ? null : `TIMESTAMP '${new Date(instant).toISOString().slice(0, 23).replace('T', ' ')}'`;
 }
 
+/** A few of the rows: what tells which they are, and what is wrong with them. Of personal columns whether they are NULL. */
 async function examples(
   db: Database,
-  source: string,
-  spec: Pick<ModelSpec, 'sources'>,
-  columns: readonly TypedColumn[],
+  {
+    source,
+    columns,
+    knownAt,
+    personal,
+  }: { source: string; columns: readonly TypedColumn[]; knownAt?: string | undefined; personal: ReadonlySet<string> },
   question: Exclude<Question, { uncountable: string }>,
 ): Promise<Record<string, unknown>[]> {
   if (question.column === undefined) return [];
-  const names = columns.map(({ name }) => name);
-  const ids = names.filter((name) => /(^|_)id$/i.test(name)).slice(0, 2);
-  const knownAt = names.filter((name) => name === spec.sources[source]!.knownAt);
-  const shown = [...new Set([...(ids.length > 0 ? ids : names.slice(0, 1)), ...knownAt, question.column])];
+  const isPersonal = (column: string) => personal.has(column.toLowerCase());
+  const names = columns.map(({ name: column }) => column).filter((column) => !isPersonal(column));
+  const ids = names.filter((column) => /(^|_)id$/i.test(column)).slice(0, 2);
+  const told = names.filter((column) => column === knownAt);
+  const shown = [...new Set([...(ids.length > 0 ? ids : names.slice(0, 1)), ...told, question.column])].map((column) =>
+    isPersonal(column)
+      ? `CASE WHEN ${identifier(column)} IS NOT NULL THEN ${literal(PERSONAL)} END AS ${identifier(column)}`
+      : identifier(column),
+  );
   const name = identifier(question.column);
   const condition =
     question.breaks ??
     `${name} IN (SELECT ${name} FROM (${question.repeats!.replace('FROM source', `FROM ${identifier(source)}`)}) ORDER BY ${name} LIMIT ${EXAMPLES})`;
   return db.rowsOf(
-    `SELECT ${shown.map(identifier).join(', ')} FROM ${identifier(source)} WHERE ${condition}` +
-      `${question.breaks ? '' : ` ORDER BY ${name}`} LIMIT ${EXAMPLES}`,
+    `SELECT ${shown.join(', ')} FROM ${identifier(source)} WHERE ${condition}` +
+      `${question.breaks ? '' : ` ORDER BY ${identifier(source)}.${name}`} LIMIT ${EXAMPLES}`,
   );
 }

@@ -1,16 +1,25 @@
-import { StatementType } from '@duckdb/node-api';
 import { createHash } from 'node:crypto';
-import { didYouMean, ROW_COLUMNS, UserError, type Issue, type ModelSpec } from '../schemas/index.ts';
+import {
+  didYouMean,
+  personalNames,
+  ROW_COLUMNS,
+  type Issue,
+  type ModelSpec,
+  type PiiHasher,
+} from '../schemas/index.ts';
 import type { Database, TypedColumn } from './database.ts';
-import { explained, messageOf } from './explain.ts';
+import { explained } from './explain.ts';
+import { describeSelect, refusedSelect, type PersonsQuery } from './one-select.ts';
 import { identifier } from './quote.ts';
-import { checkValues, sealedColumn, type SealedColumn } from './sealed-column.ts';
+import { checkValues, keyed, sealedColumn, type SealedColumn } from './sealed-column.ts';
 
 export interface SealOptions {
   /** The text of rows.sql. */
   sql: string;
   /** With the run's overrides: its backtest's condition decides which columns beside the inputs are kept. */
-  spec: Pick<ModelSpec, 'rows' | 'task' | 'inputs' | 'sources' | 'backtest'>;
+  spec: Pick<ModelSpec, 'rows' | 'label' | 'task' | 'inputs' | 'sources' | 'rollout' | 'backtest'>;
+  /** Needed where the entity or an input is personal: of these only the hash is sealed. */
+  pii?: PiiHasher;
   /** The Parquet file to write, in the database's `writable` folder. */
   to: string;
 }
@@ -25,7 +34,8 @@ const SEALED = identifier('sealed rows');
  * that differ between threads: what is sealed here is what every later step reads.
  *
  * `predicted_at`: a DATE is its midnight (UTC). `known_at`: a DATE is the *next* midnight, since what is known on a day
- * is known when the day is over; NULL is not known yet. Rows of the same entity and time are allowed.
+ * is known when the day is over; NULL is not known yet; rows.sql may call it otherwise (label.knownAt). Rows of the same
+ * entity and time are allowed.
  *
  * @returns rowsHash: sha256 over names, types and values in that order, column by column; it depends neither on
  *          threads, nor on the order rows came in, nor on how Parquet writes them
@@ -33,20 +43,24 @@ const SEALED = identifier('sealed rows');
  */
 export async function sealRows(
   db: Database,
-  { sql, spec, to }: SealOptions,
+  { sql, spec, to, pii }: SealOptions,
 ): Promise<{ rows: number; rowsHash: string }> {
-  const given = await describeQuery(db, sql, spec);
+  const query = rowsQuery(sql, spec);
+  const given = await describeSelect(db, query);
   const columns = plan(given, spec);
   try {
     await db.run(`CREATE OR REPLACE TEMP TABLE ${GIVEN} AS\n${sql}`);
   } catch (error) {
-    throw refused(error, db, spec, 1);
+    throw refusedSelect(error, db, query, 1);
   }
-  await checkValues(db, GIVEN, columns, spec);
+  await checkValues(db, GIVEN, columns, spec, personalNames(spec));
   const order = columns.map(({ name }) => `${identifier(name)} ASC NULLS LAST`);
   const selected = columns.map(({ name, sealed }) => `${sealed} AS ${identifier(name)}`);
+  const isHashed = columns.some(({ hashed }) => hashed);
+  if (isHashed && !pii) throw new Error('sealRows: personal columns, and nothing to hash them with');
   await db.run(
     `CREATE OR REPLACE TEMP TABLE ${SEALED} AS SELECT * FROM (SELECT ${selected.join(', ')} FROM ${GIVEN}) ORDER BY ${order.join(', ')}`,
+    ...(isHashed ? [keyed(pii!)] : []),
   );
   await db.run(`DROP TABLE ${GIVEN}`);
   const { rows, rowsHash } = await hashRows(db, columns);
@@ -56,61 +70,14 @@ export async function sealRows(
   return { rows, rowsHash };
 }
 
-/** Columns of rows.sql, which must be one SELECT. */
-async function describeQuery(db: Database, sql: string, spec: SealOptions['spec']): Promise<TypedColumn[]> {
-  const file = spec.rows.sql;
-  const notOneSelect = (found: string) =>
-    explained('RowsSql', {
-      what: `${file} must be one SELECT.`,
-      found,
-      expected: `one statement that begins with SELECT or WITH, reads ${Object.keys(spec.sources).join(', ')} and gives ${ROW_COLUMNS.join(', ')} and the inputs`,
-      next: `correct ${file}, and apply the project again`,
-    });
-  if (withoutComments(sql).trim() === '') throw notOneSelect('no statement');
-  try {
-    const statements = await db.connection.extractStatements(sql);
-    if (statements.count !== 1) throw notOneSelect(`${statements.count} statements`);
-    const statement = await statements.prepare(0);
-    try {
-      const type = statement.statementType;
-      if (type !== StatementType.SELECT || /^\s*(describe|desc|show|summarize)\b/i.test(withoutComments(sql)))
-        throw notOneSelect(
-          `a statement that begins with ${/[a-z]+/i.exec(withoutComments(sql))?.[0].toUpperCase() ?? '?'}`,
-        );
-      if (statement.parameterCount > 0)
-        throw notOneSelect(`a parameter, $${statement.parameterName(1)}, that nobody fills`);
-    } finally {
-      statement.destroySync();
-    }
-    return await db.describe(sql);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    // Preparing again gives the position, which extracting loses.
-    const pointed = await db.connection.prepare(sql).then(
-      (statement) => (statement.destroySync(), error),
-      (again: unknown) => again,
-    );
-    throw refused(pointed, db, spec, 0);
-  }
-}
-
-function withoutComments(sql: string): string {
-  return sql.replace(/\/\*[\s\S]*?\*\//g, ' ').replace(/--[^\n]*/g, ' ');
-}
-
-function refused(error: unknown, db: Database, spec: SealOptions['spec'], linesAbove: number): unknown {
-  if (error instanceof UserError) return error;
-  const { text, line } = messageOf(error, db.hide, linesAbove);
-  const isAccess = text.startsWith('Permission Error');
-  return explained('RowsSql', {
-    what: `${spec.rows.sql}${line === undefined ? '' : `, line ${line}`}: ${isAccess ? 'it reads something other than the sources.' : 'DuckDB refused it.'}`,
-    found: text.replaceAll('\n', '\n            '),
-    expected: `one SELECT over the source${Object.keys(spec.sources).length === 1 ? '' : 's'} ${Object.keys(spec.sources).join(', ')}${isAccess ? ' and nothing else: no files, no network, no settings' : ''}`,
-    next: isAccess
-      ? `name the file under sources in model.yaml, read it by that name in ${spec.rows.sql}, and apply the project again`
-      : `correct ${spec.rows.sql}, and apply the project again`,
-  });
-}
+const rowsQuery = (sql: string, spec: SealOptions['spec']): PersonsQuery => ({
+  sql,
+  file: spec.rows.sql,
+  sources: Object.keys(spec.sources),
+  gives: `${ROW_COLUMNS.join(', ')} and the inputs`,
+  type: 'RowsSql',
+  personal: personalNames(spec).size > 0,
+});
 
 /** Which columns are sealed, in their order, and how; every mistake at once. */
 function plan(given: readonly TypedColumn[], spec: SealOptions['spec']): SealedColumn[] {
@@ -124,14 +91,20 @@ function plan(given: readonly TypedColumn[], spec: SealOptions['spec']): SealedC
       expected: 'each column once',
       next: `rename one with AS, or leave it out, in ${file}, and apply the project again`,
     });
-  const wanted = [...ROW_COLUMNS, ...Object.keys(spec.inputs)];
+  const { knownAt } = spec.label;
+  const ofRows = ROW_COLUMNS.map((name) => (name === 'known_at' ? knownAt : name));
+  const wanted = [...ofRows, ...Object.keys(spec.inputs)];
+  const whyWanted = (name: string) => {
+    if (name in spec.inputs) return `, since inputs.${name} is in model.yaml`;
+    return name === knownAt && name !== 'known_at' ? ', since label.knownAt in model.yaml names it' : '';
+  };
   const missing = wanted.filter((name) => !names.includes(name));
   if (missing.length > 0) {
     const spare = names.filter((name) => !wanted.includes(name));
     const issues = missing.map((name) => ({
       at: `${file}: ${name}`,
       found: 'no such column',
-      expected: `a column ${name}${(ROW_COLUMNS as readonly string[]).includes(name) ? '' : `, since inputs.${name} is in model.yaml`}.${didYouMean(name, spare)}`,
+      expected: `a column ${name}${whyWanted(name)}.${didYouMean(name, spare)}`,
     }));
     throw explained('RowsSql', {
       what: `${file} does not give ${missing.length === 1 ? 'a column' : `${missing.length} columns`} that the model needs.`,
@@ -141,21 +114,23 @@ function plan(given: readonly TypedColumn[], spec: SealOptions['spec']): SealedC
       issues,
     });
   }
+  const ours = ['predicted_at', 'entity', 'label', 'known_at', ...Object.keys(spec.inputs)];
   const condition = spec.backtest?.where ?? '';
-  const kept = given.filter(
-    ({ name }) => !wanted.includes(name.toLowerCase()) && new RegExp(`\\b${escaped(name)}\\b`, 'i').test(condition),
-  );
+  const kept = given
+    .map(({ name }) => name)
+    .filter((name) => !ours.includes(name.toLowerCase()) && new RegExp(`\\b${escaped(name)}\\b`, 'i').test(condition));
+  const personal = kept.filter((name) => personalNames(spec).has(name.toLowerCase()));
+  if (personal.length > 0)
+    throw explained('RowsSql', {
+      what: `backtest.where uses ${personal.join(', ')}, which ${personal.length === 1 ? 'is' : 'are'} personal and no input, so that it would be kept as it is.`,
+      found: condition,
+      expected: 'a condition over columns that are not personal',
+      next: `give a column to ask for in ${file}, such as ${personal[0]} LIKE '...' AS is_ours, use it in backtest.where, and apply the project again`,
+    });
   const issues: Issue[] = [];
-  const order = [
-    'predicted_at',
-    'entity',
-    'label',
-    'known_at',
-    ...Object.keys(spec.inputs),
-    ...kept.map(({ name }) => name),
-  ];
-  const sealed = order.map((name) => {
-    const column = given.find((one) => one.name.toLowerCase() === name.toLowerCase())!;
+  const sealed = [...ours, ...kept].map((name) => {
+    const givenName = name === 'known_at' ? knownAt : name.toLowerCase();
+    const column = given.find((one) => one.name.toLowerCase() === givenName)!;
     return sealedColumn(name, column, spec, issues);
   });
   if (issues.length > 0)
@@ -170,7 +145,7 @@ function plan(given: readonly TypedColumn[], spec: SealOptions['spec']): SealedC
 }
 
 function castFor(name: string, spec: SealOptions['spec']): string {
-  if (name === 'predicted_at' || name === 'known_at') return 'TIMESTAMP';
+  if (name === 'predicted_at' || name === spec.label.knownAt) return 'TIMESTAMP';
   if (name === 'label') return { binary: 'BOOLEAN', multiclass: 'VARCHAR', regression: 'DOUBLE' }[spec.task];
   const type = spec.inputs[name]?.type ?? 'string';
   return {

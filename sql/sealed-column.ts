@@ -1,14 +1,19 @@
-import type { Input, Issue, ModelSpec } from '../schemas/index.ts';
+import { isPiiInput, PII_HASH, type Input, type Issue, type ModelSpec, type PiiHasher } from '../schemas/index.ts';
 import { isNumeric } from './column-kind.ts';
+import { DuckDBBlobValue } from '@duckdb/node-api';
 import type { Database, TypedColumn } from './database.ts';
 import { explained } from './explain.ts';
-import { identifier } from './quote.ts';
+import { identifier, literal } from './quote.ts';
 
 /** How one column of rows.sql is sealed, and what no value of it may be. */
 export interface SealedColumn {
   name: string;
+  /** What rows.sql calls it. */
+  given: string;
   /** Expression over what rows.sql gave. */
   sealed: string;
+  /** The expression takes the key, as {@link keyed} gives it. */
+  hashed: boolean;
   refuses: Refusal[];
 }
 
@@ -21,21 +26,24 @@ interface Refusal {
 }
 
 type Spec = Pick<ModelSpec, 'rows' | 'task' | 'inputs'>;
-type Sealing = Pick<SealedColumn, 'sealed'> & { refuses?: Refusal[] };
+type Sealing = Pick<SealedColumn, 'sealed'> & { hashed?: boolean; refuses?: Refusal[] };
 
 /** Plans one column; a type that does not fit is added to the issues. */
 export function sealedColumn(name: string, column: TypedColumn, spec: Spec, issues: Issue[]): SealedColumn {
   const planned = planFor(name, column, spec);
-  if ('sealed' in planned) return { name, sealed: planned.sealed, refuses: planned.refuses ?? [] };
-  issues.push({ at: name, found: column.type, expected: planned.expected });
-  return { name, sealed: identifier(column.name), refuses: [] };
+  const named = { name, given: column.name };
+  if ('sealed' in planned)
+    return { ...named, sealed: planned.sealed, hashed: planned.hashed ?? false, refuses: planned.refuses ?? [] };
+  issues.push({ at: column.name.toLowerCase(), found: column.type, expected: planned.expected });
+  return { ...named, sealed: identifier(column.name), hashed: false, refuses: [] };
 }
 
 function planFor(name: string, column: TypedColumn, spec: Spec): Sealing | { expected: string } {
   if (name === 'entity') {
     const text = asText(column);
     if (!text) return { expected: 'text or a whole number: the key of what is predicted about' };
-    return { sealed: text, refuses: [isNull(column, spec, 'entity', 'the key of what is predicted about')] };
+    const refuses = [isNull(column, spec, 'entity', 'the key of what is predicted about')];
+    return spec.rows.entityPii ? { sealed: hash(text), hashed: true, refuses } : { sealed: text, refuses };
   }
   if (name === 'predicted_at') {
     const time = asTime(column, '');
@@ -112,7 +120,9 @@ function asInput(column: TypedColumn, input: Input): Sealing | { expected: strin
       };
     case 'string': {
       const text = asText(column);
-      return text ? { sealed: text } : { expected: `text, since inputs.${column.name} is of type string` };
+      if (!text) return { expected: `text, since inputs.${column.name} is of type string` };
+      if (!isPiiInput(input)) return { sealed: text };
+      return { sealed: hash(`nullif(${text}, '')`), hashed: true, refuses: personalLimits(column, text, input) };
     }
     case 'date': {
       const time = asTime(column, '');
@@ -133,6 +143,41 @@ function asInput(column: TypedColumn, input: Input): Sealing | { expected: strin
       return { sealed: time, refuses: isEmpty ? [] : [isInfinite(column)] };
     }
   }
+}
+
+/** HMAC-SHA-256 as a PiiHasher has it. The key is bound beside the SQL, so that no error can quote it. */
+function hash(text: string): string {
+  const digest = `sha256($pii_outer::BLOB || unhex(sha256($pii_inner::BLOB || encode(${text}))))`;
+  return `${literal(PII_HASH.prefix)} || left(${digest}, ${PII_HASH.hexDigits})`;
+}
+
+/** The values that SQL with hashed columns is run with. */
+export function keyed(pii: PiiHasher): Record<string, DuckDBBlobValue> {
+  const { inner, outer } = pii.pads();
+  return { pii_inner: new DuckDBBlobValue(inner), pii_outer: new DuckDBBlobValue(outer) };
+}
+
+/** A hash cannot be held against limits any more, as all other inputs are when they are decoded. */
+function personalLimits({ name }: TypedColumn, text: string, input: Input & { type: 'string' }): Refusal[] {
+  // JavaScript counts a character beyond the first 65,536 twice.
+  const far = `length(regexp_replace(${text}, '[^\\x{10000}-\\x{10FFFF}]', '', 'g'))`;
+  const next = (field: string) => `widen inputs.${name}.${field}, or have rows.sql leave these rows out or mend them`;
+  return [
+    {
+      when: `strlen(${text}) > ${input.maxLength} AND length(${text}) + ${far} > ${input.maxLength}`,
+      expected: `texts of at most ${input.maxLength} characters`,
+      next: next('maxLength'),
+    },
+    ...(input.values
+      ? [
+          {
+            when: `${text} <> '' AND ${text} NOT IN (${input.values.map(literal).join(', ')})`,
+            expected: `one of the ${input.values.length} texts in inputs.${name}.values`,
+            next: next('values'),
+          },
+        ]
+      : []),
+  ];
 }
 
 /** A column that only a backtest's condition looks at keeps its type. */
@@ -202,9 +247,12 @@ function notZeroOrOne({ name, kind }: TypedColumn, expected: string, next: strin
 }
 
 const SHOWN = 5;
+/** What stands in a message for personal values. */
+export const PERSONAL = '(personal)';
 
 /**
  * Looks at every value once.
+ * @param personal  names of columns of which no value is shown
  * @throws {UserError} for the first column that holds what it may not, with the count and a few of the values
  */
 export async function checkValues(
@@ -212,8 +260,11 @@ export async function checkValues(
   table: string,
   columns: readonly SealedColumn[],
   spec: Spec,
+  personal: ReadonlySet<string>,
 ): Promise<void> {
-  const refusals = columns.flatMap(({ name, refuses }) => refuses.map((refusal) => ({ name, ...refusal })));
+  const refusals = columns.flatMap(({ name, given, hashed, refuses }) =>
+    refuses.map((refusal) => ({ name: given, hidden: hashed || personal.has(name), ...refusal })),
+  );
   if (refusals.length === 0) return;
   const counts = refusals.map(({ when }, i) => `count(*) FILTER (WHERE ${when}) AS f${i}`);
   const [counted] = await db.rowsOf(`SELECT count(*) AS rows, ${counts.join(', ')} FROM ${table}`);
@@ -225,11 +276,13 @@ export async function checkValues(
   const values = await db.rowsOf(
     `SELECT DISTINCT ${identifier(first.name)}::VARCHAR AS value FROM ${table} WHERE ${first.when} ORDER BY value LIMIT ${SHOWN + 1}`,
   );
-  const shown = values.slice(0, SHOWN).map(({ value }) => (value === null ? 'NULL' : (value as string).slice(0, 40)));
+  const shown = values
+    .slice(0, SHOWN)
+    .map(({ value }) => (value === null ? 'NULL' : first.hidden ? PERSONAL : (value as string).slice(0, 40)));
   const grouped = (n: unknown) => Number(n).toLocaleString('en-US');
   throw explained('RowsSql', {
     what: `${spec.rows.sql}: ${first.name} has values that cannot be used.`,
-    found: `${shown.join(', ')}${values.length > SHOWN ? ', and others' : ''}, in ${grouped(first.count)} of ${grouped(counted!.rows)} rows`,
+    found: `${[...new Set(shown)].join(', ')}${values.length > SHOWN ? ', and others' : ''}, in ${grouped(first.count)} of ${grouped(counted!.rows)} rows`,
     expected: first.expected,
     next: `${first.next}; then apply the project again`,
     issues: broken.map(({ name, expected, count }) => ({

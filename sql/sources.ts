@@ -28,7 +28,8 @@ export async function openSources(
   try {
     for (const { name, parts } of sources) {
       const kind = parts[0]!.format === 'parquet' ? 'VIEW' : 'TABLE';
-      await readable(db, { ...parts[0]!, source: name }, async () =>
+      // What stands in a text file is told, if at all, where it is ingested: here nobody knows what is personal.
+      await readable(db, { ...parts[0]!, source: name, personal: kind === 'TABLE' }, async () =>
         db.run(`CREATE ${kind} ${identifier(name)} AS SELECT * FROM ${await scan(parts)}`),
       );
     }

@@ -8,6 +8,7 @@ import { controlOpenApi, createControl } from '../api/control.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
 import type { Check } from '../api/control/shapes.ts';
 import { openStores, type Stores } from '../bucket/index.ts';
+import { piiHasher } from '../onnx/index.ts';
 import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
@@ -57,6 +58,7 @@ export async function start(options: StartOptions): Promise<Running> {
   };
   const goOn = () => options.signal?.throwIfAborted();
   try {
+    const pii = piiHasher(env['GAUNTLET_PII_KEY']);
     await removeOldScratch(home);
     const stores = await openStores({ bucket: options.bucket, home });
     say(`Bucket: ${options.bucket}`);
@@ -76,7 +78,7 @@ export async function start(options: StartOptions): Promise<Running> {
     undo.push(() => connected.close());
     await ensureSearchAttributes(connected.connection, connected.namespace);
 
-    const context = { stores, home, build: await readBuild() };
+    const context = { stores, home, build: await readBuild(), pii };
     const connection = await connectWorker(temporal, env);
     undo.push(() => connection.close());
     const { namespace } = connected;

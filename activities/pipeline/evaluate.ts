@@ -3,6 +3,7 @@ import { hasMatured, judgeGate } from '../../policies/index.ts';
 import {
   graphSpec,
   instantMs,
+  isPiiInput,
   primaryMetric,
   type EvaluationReport,
   type GateEvidence,
@@ -159,7 +160,15 @@ export const createLookAtGate = (context: Context) => ({
       metrics: test.metrics,
       ...(baseline[0] && { baseline: baseline[0].metrics }),
       ...(version && {
-        champion: await compare(context, spec, parts.test, sealedSplit.classes, candidate, threshold, version),
+        champion: await compare(
+          context,
+          spec,
+          { ...parts.test, piiKey: sealed.piiKey },
+          sealedSplit.classes,
+          candidate,
+          threshold,
+          version,
+        ),
       }),
     };
     const { rules, verdict } = judgeGate(plan, evidence);
@@ -194,7 +203,7 @@ export const createLookAtGate = (context: Context) => ({
 async function compare(
   context: Context,
   spec: ModelSpec,
-  test: DerivedRows,
+  test: DerivedRows & { piiKey: string | undefined },
   classes: readonly string[] | undefined,
   candidate: Fitted,
   threshold: number,
@@ -205,12 +214,21 @@ async function compare(
     (i) => !hasMatured(test.maturesAt[i]!, test.knownAt[i]!, seenUntil),
   );
   const hasInputs = Object.entries(champion.inputs).every(([name, input]) => spec.inputs[name]?.type === input.type);
+  const sameHashes =
+    hasInputs &&
+    Object.entries(champion.inputs).every(
+      ([name, input]) =>
+        isPiiInput(input) === isPiiInput(spec.inputs[name]!) &&
+        (!isPiiInput(input) || champion.serving?.piiKey === test.piiKey),
+    );
   const sameClasses = JSON.stringify(champion.classes) === JSON.stringify(classes);
   const because = !hasInputs
     ? `version ${champion.n} takes inputs that the candidate's rows do not have`
-    : !sameClasses || champion.task !== spec.task
-      ? `version ${champion.n} answers another question (other classes or another task)`
-      : undefined;
+    : !sameHashes
+      ? `version ${champion.n} takes personal inputs as they are, or hashed under another key`
+      : !sameClasses || champion.task !== spec.task
+        ? `version ${champion.n} answers another question (other classes or another task)`
+        : undefined;
   if (because || unseen.length === 0) return { version: champion.n, rows: 0, ...(because && { because }) };
   const rows = takeRows(test, unseen);
   const labels = labelsOf(rows, classes);

@@ -1,6 +1,6 @@
 import { judgeExpectation } from '../../policies/index.ts';
 import { measureExpectations } from '../../sql/index.ts';
-import type { ExpectationResult } from '../../schemas/index.ts';
+import { personalNames, type ExpectationResult } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { readPlan, type PlanRef } from './plan.ts';
 import { withSources, type DatasetRef } from './rows.ts';
@@ -18,7 +18,7 @@ export interface Expected {
 export const createCheckExpectations = (context: Context) => ({
   async checkExpectations(ref: PlanRef, datasets: DatasetRef[]): Promise<Expected> {
     const { spec } = await readPlan(context, ref);
-    const counts = await withSources(context, datasets, (db) => measureExpectations(db, spec));
+    const counts = await withSources(context, datasets, (db) => measureExpectations(db, spec, personalNames(spec)));
     const results = counts.map((measured, i) => judgeExpectation(spec.expectations[i]!, measured));
     const failed = results.filter((result) => !result.passed);
     return {

@@ -1,4 +1,4 @@
-import { checkGraphSpec } from '../../onnx/index.ts';
+import { checkGraphSpec, requirePii } from '../../onnx/index.ts';
 import {
   ModelSpec,
   UserError,
@@ -42,7 +42,7 @@ export interface PlanQuestion {
  * Pins the newest applied project, with the run's overrides.
  * Safe to repeat: if somebody applies in between, the repeated call may pin the newer project; only one answer counts.
  */
-export const createPlanRun = ({ stores }: Context) => ({
+export const createPlanRun = ({ stores, pii }: Context) => ({
   async planRun(question: PlanQuestion): Promise<PlanRef & { line: string }> {
     const project = await stores.projects.newest(question.model);
     if (!project) {
@@ -57,6 +57,7 @@ export const createPlanRun = ({ stores }: Context) => ({
     const overrides = question.overrides ?? {};
     const spec = override(project.spec, overrides);
     if (question.backtest) spec.backtest = { ...spec.backtest, ...question.backtest };
+    requirePii(spec, pii);
     const { backtest } = spec;
     const named = question.asOf ?? spec.split.asOf;
     const asOf = named === undefined ? question.now : new Date(instantMs(named)).toISOString();

@@ -1,4 +1,4 @@
-import { decodeRows, usesPredictedAt } from '../../onnx/index.ts';
+import { decodeRows, requirePii, usesPredictedAt, wrongKey } from '../../onnx/index.ts';
 import {
   UserError,
   primaryMetric,
@@ -7,10 +7,13 @@ import {
   type EvaluationReport,
   type ExpectationResult,
   type InputSchema,
+  type ModelSpec,
   type ModelVersion,
+  type PiiHasher,
   type RawRow,
   type Run,
   type SealedRows,
+  type ServingTerms,
   type Verdict,
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
@@ -66,6 +69,7 @@ export const createRegister = (context: Context) => ({
   ): Promise<{ version: number; line: string }> {
     const { stores } = context;
     const { spec, graph } = await readPlan(context, ref);
+    const serving = servingTerms(spec, parts.rows, context.pii);
     const [rows, split, evaluation] = await Promise.all([
       loadRows(context, parts.rows, spec, graph),
       readSplit(context, parts.split),
@@ -91,6 +95,7 @@ export const createRegister = (context: Context) => ({
       entity: spec.rows.entity,
       inputs: spec.inputs,
       usesPredictedAt: usesPredictedAt(graph),
+      serving,
       ...(split.classes && { classes: split.classes }),
       ...(evaluation.threshold !== undefined && { threshold: evaluation.threshold }),
       strataEdgesDays: split.report.strataEdgesDays,
@@ -108,6 +113,28 @@ export const createRegister = (context: Context) => ({
     return { version: n, line: `${ref.model} version ${n}` };
   },
 });
+
+/**
+ * What a replica and the log have to know of model.yaml.
+ * @throws {UserError} if the key was changed since the rows were sealed: a version has one
+ */
+function servingTerms(spec: ModelSpec, { piiKey }: SealedRows, hasher: PiiHasher | undefined): ServingTerms {
+  const { rows, rollout, serving } = spec;
+  const found = requirePii(spec, hasher)?.fingerprint;
+  if (piiKey !== undefined && found !== undefined && piiKey !== found)
+    throw wrongKey(`The training rows of ${spec.name} were sealed under another key than there is now.`, {
+      found,
+      expected: piiKey,
+    });
+  return {
+    ...(rollout.unit !== undefined && { unit: rollout.unit }),
+    unitPii: rollout.unitPii,
+    entityPii: rows.entityPii,
+    ...(piiKey !== undefined && { piiKey }),
+    allowEventTime: serving.allowEventTime,
+    ...(serving.deadlineMs !== undefined && { deadlineMs: serving.deadlineMs }),
+  };
+}
 
 /** Writes the run's record, once, and lets go of its checkpoints. Safe to repeat: a run's key is its own. */
 export const createRecordRun = (context: Context) => ({
@@ -179,7 +206,7 @@ function warmUpRows(inputs: InputSchema, rows: DerivedRows): RawRow[] {
   let refusal = '';
   for (let i = 0; i < rows.rows && kept.length < WARM_UP_ROWS; i += step) {
     const row = rawRow(inputs, rows, i);
-    const decoded = decodeRows(inputs, [row]);
+    const decoded = decodeRows(inputs, [row], { personal: 'hashed' });
     if (decoded.ok) kept.push(row);
     else
       refusal = decoded.issues

@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeColumn, derive } from '../../onnx/index.ts';
+import { decodeColumn, derive, requirePii } from '../../onnx/index.ts';
 import {
   checkSourceColumns,
   describeFile,
@@ -12,6 +12,7 @@ import {
 } from '../../sql/index.ts';
 import {
   UserError,
+  hashedNames,
   personalNames,
   type Column,
   type Columns,
@@ -50,7 +51,10 @@ export const createIngest = (context: Context) => ({
           `sources.${name}.file: ${source.file} is not in the applied project. Apply it again with the file in its folder.`,
         );
       const known = await stores.datasets.read(name, file.sha256);
-      const version = known ?? (await stores.datasets.create(await describe(context, name, source.file, file, now)));
+      const isPersonal = personalNames(spec).size > 0;
+      const version =
+        known ??
+        (await stores.datasets.create(await describe(context, { name, path: source.file, isPersonal }, file, now)));
       checkSourceColumns(name, source, version.columns);
       datasets.push({ name, hash: version.hash, rows: version.rows, bytes: version.bytes });
     }
@@ -68,11 +72,12 @@ export const createIngest = (context: Context) => ({
 export const createSealTrainingRows = (context: Context) => ({
   async sealTrainingRows(ref: PlanRef, datasets: DatasetRef[]): Promise<SealedRows & { line: string }> {
     const { spec } = await readPlan(context, ref);
+    const pii = requirePii(spec, context.pii);
     const project = await pinnedProject(context, ref);
     const text = new TextDecoder().decode(await context.stores.objects.read(project.files[spec.rows.sql]!.sha256));
     return withSources(context, datasets, async (db, scratch) => {
       const to = join(scratch, 'rows.parquet');
-      const { rows, rowsHash } = await sealRows(db, { sql: text, spec, to });
+      const { rows, rowsHash } = await sealRows(db, { sql: text, spec, to, ...(pii && { pii }) });
       if (rows === 0)
         throw new UserError(
           'NoRows',
@@ -80,7 +85,13 @@ export const createSealTrainingRows = (context: Context) => ({
             'It must give one row for each prediction: look at its conditions and joins, and apply the project again.',
         );
       const { sha256 } = await context.stores.objects.put({ file: to });
-      return { object: sha256, rowsHash, rows, line: `${count(rows)} rows sealed, ${rowsHash.slice(0, 12)}` };
+      return {
+        object: sha256,
+        rowsHash,
+        rows,
+        ...(pii && hashedNames(spec).size > 0 && { piiKey: pii.fingerprint }),
+        line: `${count(rows)} rows sealed, ${rowsHash.slice(0, 12)}`,
+      };
     });
   },
 });
@@ -190,8 +201,7 @@ export async function pinnedProject(context: Context, ref: PlanRef): Promise<Pro
 
 async function describe(
   context: Context,
-  name: string,
-  path: string,
+  { name, path, isPersonal }: { name: string; path: string; isPersonal: boolean },
   file: { sha256: string; bytes: number },
   now: string,
 ): Promise<DatasetVersion> {
@@ -200,7 +210,14 @@ async function describe(
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.type, `Source ${name}: the applied ${path} cannot be read. ${error.message}`);
   });
-  const { rows, columns } = await describeFile({ path: local, format, gzip, source: name, file: path });
+  const { rows, columns } = await describeFile({
+    path: local,
+    format,
+    gzip,
+    source: name,
+    file: path,
+    personal: isPersonal,
+  });
   return {
     name,
     hash: file.sha256,

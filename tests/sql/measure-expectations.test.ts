@@ -33,7 +33,7 @@ async function judged(expectation: object): Promise<ExpectationResult> {
     bookings: { file: 'b', knownAt: 'booked_on', knownLater: [], pii: [] },
     agents: { file: 'a', knownLater: [], pii: [] },
   };
-  const [counts] = await measureExpectations(db, { sources, expectations: [parsed] });
+  const [counts] = await measureExpectations(db, { sources, expectations: [parsed] }, new Set());
   return judgeExpectation(parsed, counts!);
 }
 
@@ -115,7 +115,7 @@ describe('expectations on real columns', () => {
       bookings: { file: 'b', knownLater: [], pii: [] },
       agents: { file: 'a', knownLater: [], pii: [] },
     };
-    const counts = await measureExpectations(db, { sources, expectations });
+    const counts = await measureExpectations(db, { sources, expectations }, new Set());
     expect(counts.map(({ source, rows }) => [source, rows])).toEqual([
       ['agents', 1],
       ['bookings', 4],
