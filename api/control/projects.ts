@@ -57,7 +57,12 @@ export async function applyUpload(
 
 /** model.yaml and the files that it names, as it names them. */
 const namedFiles = (spec: ModelSpec): Set<string> =>
-  new Set(['model.yaml', spec.rows.sql, ...Object.values(spec.sources).map(({ file }) => file)]);
+  new Set([
+    'model.yaml',
+    spec.rows.sql,
+    ...(spec.label.import ? [spec.label.import.sql] : []),
+    ...Object.values(spec.sources).map(({ file }) => file),
+  ]);
 
 function isInside(path: string): boolean {
   const within = posix.normalize(path);
