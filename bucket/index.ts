@@ -7,6 +7,7 @@ export { holderOf, rollbackCause, sameCause } from './cause.ts';
 export { Datasets } from './datasets.ts';
 export { DirectoryBucket } from './directory.ts';
 export { isKey } from './key.ts';
+export { LabelImports } from './label-imports.ts';
 export {
   endOf,
   LogHours,

@@ -13,6 +13,7 @@ export * from './run.ts';
 export * from './model-version.ts';
 export * from './serving.ts';
 export * from './prediction-log.ts';
+export * from './label-import.ts';
 export * from './look.ts';
 export * from './pipeline.ts';
 export * from './problem.ts';

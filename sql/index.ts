@@ -3,6 +3,7 @@ export { openDatabase, type Database, type DatabaseOptions } from './database.ts
 export { describeFile, type DescribedFile } from './describe-file.ts';
 export { openSources, checkSourceColumns, type SourceData } from './sources.ts';
 export { measureExpectations } from './measure-expectations.ts';
+export { findLabels, readFoundLabels, writeFoundLabels, type FoundLabel, type ImportOptions } from './import-labels.ts';
 export { sealRows, type SealOptions } from './seal-rows.ts';
 export { readRows } from './read-rows.ts';
 export { formatOf, FORMATS, type FileFormat, type SourceFile } from './format.ts';
