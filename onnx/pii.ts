@@ -67,7 +67,7 @@ export function wrongKey(what: string, fingerprints: { found: string; expected: 
     what,
     found: `GAUNTLET_PII_KEY with the fingerprint ${fingerprints.found}`,
     expected: `the key with the fingerprint ${fingerprints.expected}`,
-    next: 'set GAUNTLET_PII_KEY to that key, and start Gauntlet again. Where it is lost, train the model again under a new one: what was hashed before is then known to nobody',
+    next: 'set GAUNTLET_PII_KEY to that key, and start Gauntlet again. Where it is lost, train the model again under a new one: what was hashed before matches nothing then',
   });
 }
 

@@ -282,7 +282,7 @@ export async function checkValues(
   const grouped = (n: unknown) => Number(n).toLocaleString('en-US');
   throw explained('RowsSql', {
     what: `${spec.rows.sql}: ${first.name} has values that cannot be used.`,
-    found: `${[...new Set(shown)].join(', ')}${values.length > SHOWN ? ', and others' : ''}, in ${grouped(first.count)} of ${grouped(counted!.rows)} rows`,
+    found: `${[...new Set(shown)].join(', ')}${values.length > SHOWN && !first.hidden ? ', and others' : ''}, in ${grouped(first.count)} of ${grouped(counted!.rows)} rows`,
     expected: first.expected,
     next: `${first.next}; then apply the project again`,
     issues: broken.map(({ name, expected, count }) => ({

@@ -1,9 +1,11 @@
 import { checkGraphSpec, requirePii } from '../../onnx/index.ts';
 import {
+  LabelSpec,
   ModelSpec,
   UserError,
   didYouMean,
   graphSpec,
+  hashedNames,
   instantMs,
   type Backtest,
   type GraphSpec,
@@ -88,6 +90,9 @@ const FIXED = ['apiVersion', 'name', 'sources', 'rows'];
 /** Sets dotted paths, such as {"training.maxDepth": 8}, and checks the whole again. */
 function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpec {
   const changed = structuredClone(spec) as unknown as Record<string, unknown>;
+  // A maturesAt that follows from the window follows from the run's window.
+  const { maturesAt } = LabelSpec.parse({ window: spec.label.window });
+  if (maturesAt === spec.label.maturesAt) delete (changed['label'] as { maturesAt?: string }).maturesAt;
   for (const [path, value] of Object.entries(overrides)) {
     const steps = path.split('.');
     if (FIXED.includes(steps[0]!))
@@ -108,6 +113,11 @@ function override(spec: ModelSpec, overrides: Record<string, unknown>): ModelSpe
   }
   const parsed = ModelSpec.safeParse(changed);
   if (!parsed.success) throw refused(parsed.error.issues.map((issue) => expectedIn(issue, changed)));
+  const bared = [...hashedNames(spec)].filter((name) => !hashedNames(parsed.data).has(name));
+  if (bared.length > 0)
+    throw refused([
+      `${bared.join(', ')}: found an override that would keep personal values as they are; expected none`,
+    ]);
   const issues = checkGraphSpec(graphSpec(parsed.data));
   if (issues.length === 0) return parsed.data;
   throw refused(

@@ -6,7 +6,7 @@ import { parseModelSpec } from './parse.ts';
 
 export interface ReadFolder {
   spec: ModelSpec;
-  /** By path as model.yaml names it: model.yaml itself, rows.sql, and the sources' data, which stays on disk. */
+  /** By path as model.yaml names it: model.yaml itself, its SQL, and the sources' data, which stays on disk. */
   files: Map<string, Uint8Array | { file: string }>;
 }
 
@@ -53,13 +53,18 @@ export async function readProjectFolder(dir: string): Promise<ReadFolder> {
   const model = await readFile(modelFile);
   const spec = parseModelSpec(model.toString('utf8'), MODEL_FILE);
   const named = [
-    { at: 'rows.sql', path: spec.rows.sql },
-    ...Object.entries(spec.sources).map(([name, { file }]) => ({ at: `sources.${name}.file`, path: file })),
+    { at: 'rows.sql', path: spec.rows.sql, isSql: true },
+    ...(spec.label.import ? [{ at: 'label.import.sql', path: spec.label.import.sql, isSql: true }] : []),
+    ...Object.entries(spec.sources).map(([name, { file }]) => ({
+      at: `sources.${name}.file`,
+      path: file,
+      isSql: false,
+    })),
   ];
   const files: ReadFolder['files'] = new Map([[MODEL_FILE, new Uint8Array(model)]]);
   const outside: Issue[] = [];
   const missing: Issue[] = [];
-  for (const { at, path } of named) {
+  for (const { at, path, isSql } of named) {
     if (isAbsolute(path) || /^[a-z]:|\\/i.test(path) || leadsOut(path)) {
       outside.push({ at, found: path, expected: 'a path inside the folder, such as bookings.parquet' });
       continue;
@@ -76,7 +81,7 @@ export async function readProjectFolder(dir: string): Promise<ReadFolder> {
         expected: 'a file inside the folder, not a link out of it',
       });
     else if (!(await stat(real)).isFile()) missing.push({ at, found: `${path} is not a file`, expected: 'a file' });
-    else if (at === 'rows.sql') files.set(path, new Uint8Array(await readFile(real)));
+    else if (isSql) files.set(path, new Uint8Array(await readFile(real)));
     else files.set(path, { file: real });
   }
   if (outside.length > 0) throw escape(outside, called);

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { piiHasher } from '../../onnx/index.ts';
 import { ModelSpec } from '../../schemas/index.ts';
 import { openSources, readRows, sealRows, type Database } from '../../sql/index.ts';
 import { expectGoldenError } from '../golden/errors.ts';
@@ -27,7 +29,9 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-function model(o: { inputs?: object; task?: string; backtest?: object } = {}): ModelSpec {
+function model(
+  o: { inputs?: object; task?: string; backtest?: object; rows?: object; label?: object; sources?: object } = {},
+): ModelSpec {
   return ModelSpec.parse({
     apiVersion: 'gauntlet/v1',
     name: 'bookings',
@@ -182,6 +186,129 @@ describe('sealRows', () => {
     expect((await readRows(to, multiclass)).label).toEqual(['a']);
     await seal(given({ label: 'cancelled::INT' }, 'WHERE id < 2'));
     expect((await readRows(to, model())).label).toEqual(Float64Array.of(1, 0));
+  });
+});
+
+describe('label.knownAt', () => {
+  it('names the column that is sealed as known_at', async () => {
+    const spec = model({
+      label: { knownAt: 'done_at' },
+      backtest: { until: '2017-01-01', where: 'done_at > made_at' },
+    });
+    const sql = given({ known_at: `'an old column'`, done_at: 'day', made_at: 'made' }, 'WHERE id = 3');
+    await seal(sql, spec);
+    expect((await readRows(to, spec)).knownAt[0]).toBe(Date.parse('2016-01-05') / 1000);
+    expect((await readRows(to, spec, { where: 'done_at < made_at' })).rows).toBe(0);
+  });
+
+  it('is named where it is missing, or of a type that is no time', async () => {
+    const spec = model({ label: { knownAt: 'done_at' } });
+    await expectGoldenError('rows-sql-known-at-missing', () => seal(SQL, spec));
+    await expectGoldenError('rows-sql-known-at-type', () => seal(given({ done_at: 'kind' }), spec));
+  });
+});
+
+describe('what is personal', () => {
+  const pii = piiHasher('a secret of text, 30 bytes long')!;
+  const personal = (o: Parameters<typeof model>[0] = {}) =>
+    model({
+      rows: { entity: 'guest', entityPii: true },
+      inputs: {
+        email: { type: 'string', pii: true, nullable: true },
+        phone: { type: 'string', pii: true },
+        room: { type: 'string', nullable: true },
+      },
+      ...o,
+    });
+  let people: Database;
+  beforeAll(async () => {
+    const path = folder.file('people.parquet');
+    await writeTable(
+      path,
+      `SELECT i AS id, DATE '2016-01-01' + (i % 500)::INT AS day, i % 3 = 0 AS cancelled, i / 8.0 AS price, 'room ' || (i % 9) AS room,
+        'guest ' || i AS guest, 351000000 + i AS phone, 'P' || i AS passport,
+        CASE i WHEN 0 THEN NULL WHEN 1 THEN '' WHEN 2 THEN 'Zoë 🦆 O''Hara' ELSE 'guest' || i || '@example.com' END AS email
+       FROM range(2000) AS r(i)`,
+    );
+    people = await openSources([{ name: 'bookings', parts: [{ path, format: 'parquet', gzip: false }] }], {
+      writable: folder.path,
+    });
+  });
+  afterAll(() => people.close());
+  const sql = (columns: Record<string, string> = {}) =>
+    given({ entity: 'guest', email: 'email', phone: 'phone', ...columns });
+  const sealPersonal = (text = sql(), spec = personal(), key = pii) =>
+    sealRows(people, { sql: text, spec, to, pii: key });
+
+  it.each(['a secret of text, 30 bytes long', '00112233445566778899aabbccddeeff', 'k'.repeat(100)])(
+    'is sealed as the hash that requests get, under %s',
+    async (secret) => {
+      const hasher = piiHasher(secret)!;
+      await sealPersonal(sql(), personal(), hasher);
+      const read = await readRows(to, personal());
+      expect(read.rows).toBe(2000);
+      const row = (id: number) => read.entity.indexOf(hasher.hash(`guest ${id}`));
+      const { email, phone, room } = read.inputs.columns;
+      expect([0, 1].map((id) => email![row(id)])).toEqual([null, null]);
+      expect(email![row(2)]).toBe(hasher.hash(`Zoë 🦆 O'Hara`));
+      for (let id = 3; id < 2000; id++) expect(email![row(id)]).toBe(hasher.hash(`guest${id}@example.com`));
+      for (let id = 0; id < 2000; id++) expect(phone![row(id)]).toBe(hasher.hash(String(351_000_000 + id)));
+      expect(room![row(8)]).toBe('room 8');
+      const bytes = readFileSync(to);
+      for (const raw of ['guest', '@example', '3510000', 'Zoë']) expect(bytes.includes(raw)).toBe(false);
+    },
+  );
+
+  it('the hash of the rows is another under another key', async () => {
+    const { rowsHash } = await sealPersonal();
+    expect((await sealPersonal()).rowsHash).toBe(rowsHash);
+    expect((await sealPersonal(sql(), personal(), piiHasher('another secret of text')!)).rowsHash).not.toBe(rowsHash);
+  });
+
+  it('is held against the limits of its input before it is hashed, counted as JavaScript counts', async () => {
+    const limited = (email: object) =>
+      personal({ inputs: { email: { type: 'string', pii: true, nullable: true, ...email } } });
+    const texts = (...all: string[]) =>
+      sql({ email: `CASE id ${all.map((t, i) => `WHEN ${i} THEN '${t}'`).join(' ')} END` });
+    await sealPersonal(texts('🦆🦆', 'four', 'Zoë!', ''), limited({ maxLength: 4 }));
+    await expect(sealPersonal(texts('🦆🦆🦆'), limited({ maxLength: 5 }))).rejects.toThrow('at most 5 characters');
+    await sealPersonal(texts('a', `b''c`, ''), limited({ values: ['a', `b'c`] }));
+    for (const [name, input] of [
+      ['rows-sql-personal-too-long', { maxLength: 10 }],
+      ['rows-sql-personal-values', { values: ['guest3@example.com', 'guest4@example.com'] }],
+    ] as const) {
+      const error = await expectGoldenError(name, () => sealPersonal(sql(), limited(input)));
+      expect(error.message).not.toMatch(/guest\d/);
+    }
+  });
+
+  it.each<[name: string, sql: string, spec?: ModelSpec]>([
+    ['rows-sql-personal-cast', sql({ room: 'email::INT' })],
+    ['rows-sql-personal-error', sql({ room: 'CASE WHEN id = 7 THEN error(email) END' })],
+    ['rows-sql-personal-null', sql({ entity: 'CASE WHEN id > 3 THEN guest END' })],
+    [
+      'rows-sql-personal-number',
+      sql({ age: 'id / 2.0' }),
+      personal({
+        sources: { bookings: { file: 'bookings.parquet', pii: ['age', 'email', 'phone'] } },
+        inputs: { email: { type: 'string', pii: true }, age: { type: 'integer' } },
+      }),
+    ],
+    [
+      'rows-sql-personal-where',
+      sql({ passport: 'passport' }),
+      personal({
+        sources: { bookings: { file: 'bookings.parquet', pii: ['passport'] } },
+        backtest: { until: '2017-01-01', where: `passport like 'P%'` },
+      }),
+    ],
+  ])('%s shows no value', async (name, text, spec) => {
+    const error = await expectGoldenError(name, () => sealPersonal(text, spec));
+    expect(JSON.stringify([error.message, error.issues])).not.toMatch(/guest ?\d|@example|Zoë/);
+  });
+
+  it('is never sealed as it is because somebody forgot the key', async () => {
+    await expect(sealRows(people, { sql: sql(), spec: personal(), to })).rejects.toThrow('nothing to hash them with');
   });
 });
 
