@@ -1,6 +1,8 @@
 /** One contact with the world each, safe to repeat: read, compute, write. Looks are judged here. No decision rule lives here. */
 import type { Context } from './context.ts';
 import { guarded } from './guard.ts';
+import { createCloseHour, createPlanHousekeeping } from './housekeeping/close-hour.ts';
+import { createApplyRetention } from './housekeeping/retention.ts';
 import { createBacktest, createEvaluate, createLookAtGate } from './pipeline/evaluate.ts';
 import { createCheckExpectations } from './pipeline/expectations.ts';
 import { createPlanRun } from './pipeline/plan.ts';
@@ -29,6 +31,9 @@ export function createPipelineActivities(context: Context) {
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),
+    ...createPlanHousekeeping(context),
+    ...createCloseHour(context),
+    ...createApplyRetention(context),
   });
 }
 

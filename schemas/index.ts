@@ -15,5 +15,6 @@ export * from './serving.ts';
 export * from './prediction-log.ts';
 export * from './label-import.ts';
 export * from './look.ts';
+export * from './housekeeping.ts';
 export * from './pipeline.ts';
 export * from './problem.ts';

@@ -121,7 +121,6 @@ export interface OutcomeCounts {
 
 /** Of what `createOutcomes` made last. */
 export async function countOutcomes(db: Database): Promise<OutcomeCounts> {
-  const states = ['labelled', 'pending', 'overdue', 'absent'];
   const [counted] = await db.rowsOf(`
     SELECT * FROM
       (SELECT count(*) AS answers, ${STATES.map((state) => `count(*) FILTER (WHERE state = '${state}') AS ${state}`).join(', ')},

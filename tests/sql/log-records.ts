@@ -81,3 +81,9 @@ export function writeSegment(path: string, lines: readonly (LogRecord | string)[
   writeFileSync(path, segmentBytes(lines));
   return path;
 }
+
+/** Where a segment of this upload lies. */
+export const segmentKey = (uploadedMs: number, boot = 'b1', n = 0): string => {
+  const at = new Date(uploadedMs).toISOString();
+  return `log/raw/${at.slice(0, 10)}/${at.slice(11, 13)}/${String(uploadedMs).padStart(13, '0')}-${boot}-${n}.ndjson.gz`;
+};
