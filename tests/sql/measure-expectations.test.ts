@@ -27,6 +27,31 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
+it('shows no value of a personal column, only whether it is NULL, and tells rows by other columns', async () => {
+  const sources = { bookings: { file: 'b', knownAt: 'booked_on', knownLater: [], pii: [] } };
+  const expectations = [
+    { expect: 'in_set', column: 'hotel', values: ['city'] },
+    { expect: 'not_null', column: 'hotel' },
+    { expect: 'unique', column: 'booking_id' },
+  ].map((one) => Expectation.parse(one));
+  const counts = await measureExpectations(
+    db,
+    { sources, expectations },
+    new Set(['hotel', 'booking_id', 'booked_on']),
+  );
+  expect(counts.map(({ failed, examples }) => ({ failed, examples }))).toEqual([
+    { failed: 1, examples: [{ lead_time: 20, hotel: '(personal)' }] },
+    { failed: 1, examples: [{ lead_time: null, hotel: null }] },
+    {
+      failed: 1,
+      examples: [
+        { lead_time: 20, booking_id: '(personal)' },
+        { lead_time: null, booking_id: '(personal)' },
+      ],
+    },
+  ]);
+});
+
 async function judged(expectation: object): Promise<ExpectationResult> {
   const parsed = Expectation.parse({ on: 'bookings', ...expectation });
   const sources = {

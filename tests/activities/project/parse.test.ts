@@ -111,7 +111,124 @@ describe('parseModelSpec', () => {
     expect(() => parse(text)).toThrow('And 10 more.');
   });
 
+  it('label of a booking: its outcome, and when it is final whatever it is', () => {
+    expect(
+      parse(changed('label:\n', 'label:\n  event: the booking is cancelled\n  affectedByPrediction: true\n')).label,
+    ).toEqual({
+      event: 'the booking is cancelled',
+      absent: 'missing',
+      knownAt: 'known_at',
+      affectedByPrediction: true,
+      maturesAt: 'arrival_date + 14 days',
+    });
+  });
+
+  it('label of churn: only one outcome is ever reported, and the window says when silence is the other', () => {
+    const churn = `label:
+  event: the customer cancels the contract
+  window: 30 days
+  absent: negative
+  knownAt: cancelled_on
+  import: { sql: cancellations.sql, every: 6 hours }`;
+    expect(parse(changed('label:\n  maturesAt: arrival_date + 14 days', churn)).label).toEqual({
+      event: 'the customer cancels the contract',
+      window: '30 days',
+      absent: 'negative',
+      knownAt: 'cancelled_on',
+      affectedByPrediction: false,
+      import: { sql: 'cancellations.sql', every: '6 hours' },
+      maturesAt: 'predicted_at + 30 days',
+    });
+    expect(parse(changed('label:\n  maturesAt: arrival_date + 14 days', 'label: { import: {} }')).label).toMatchObject({
+      import: { sql: 'labels.sql', every: '1 day' },
+      maturesAt: 'predicted_at',
+    });
+    expect(parse(changed('label:\n  maturesAt: arrival_date + 14 days\n', '')).label.maturesAt).toBe('predicted_at');
+  });
+
+  it.each(['pii: [email]\n    knownAt', 'pii: [booking_id]\n    knownAt'])(
+    'what one source calls personal, %j, is so wherever it is named',
+    (to) => {
+      const text = changed('knownAt', to).replace('  hotel: {', '  email: { type: string }\n  hotel: {');
+      const name = to.includes('email') ? 'inputs.email.pii' : 'rows.entityPii';
+      const issues = issuesOf(text);
+      expect(issues).toHaveLength(1);
+      expect(issues[0]).toMatchObject({
+        found: 'nothing',
+        expected: expect.stringMatching(/^true, since .* is personal \(sources\.hotel_bookings\.pii\)$/) as string,
+      });
+      expect(issues[0]!.at).toContain(name);
+      const right = name.startsWith('inputs')
+        ? text.replace('email: { type: string', 'email: { type: string, pii: true')
+        : text.replace('entity: booking_id', 'entity: booking_id\n  entityPii: true');
+      expect(parse(right).sources.hotel_bookings!.pii).toHaveLength(1);
+    },
+  );
+
   it.each<[string, string | RegExp, string, string, string]>([
+    [
+      'a silence that means a class',
+      /binary([\s\S]*)maturesAt: arrival_date \+ 14 days([\s\S]*)decision:[\s\S]*$/,
+      'multiclass$1absent: negative$2',
+      'model.yaml:14:11 label.absent',
+      'only a binary label',
+    ],
+    [
+      'a silence that is no word of ours',
+      'maturesAt: arrival_date + 14 days',
+      'absent: negativ',
+      'model.yaml:14:11 label.absent',
+      'Did you mean negative?',
+    ],
+    [
+      'a window without a unit',
+      'maturesAt: arrival_date + 14 days',
+      'window: 30',
+      'model.yaml:14:11 label.window',
+      'a text',
+    ],
+    [
+      'a window of another unit',
+      'maturesAt: arrival_date + 14 days',
+      'window: 1 month',
+      'model.yaml:14:11 label.window',
+      'such as "14 days"',
+    ],
+    [
+      'a mistyped import',
+      'maturesAt: arrival_date + 14 days',
+      'import: { sqll: x.sql }',
+      'model.yaml:14:13 label.import.sqll',
+      'Did you mean sql?',
+    ],
+    [
+      'a personal number',
+      /lead_time: \{ type: integer, min: 0, max: 800 \}([\s\S]*)decision:/,
+      'booking_id: { type: integer }$1rollout: { unit: booking_id, unitPii: true }\ndecision:',
+      'model.yaml:16:23 inputs.booking_id.type',
+      'only a text can be hashed',
+    ],
+    [
+      'a unit that is the personal entity',
+      'entity: booking_id',
+      'entity: booking_id\n  entityPii: true\nrollout: { unit: booking_id }',
+      'model.yaml:14:1 rollout.unitPii',
+      'true, since booking_id is personal (rows.entityPii)',
+    ],
+    [
+      'a personal unit that is not named',
+      'decision:',
+      'rollout: { unitPii: true }\ndecision:',
+      'model.yaml:23:21 rollout.unitPii',
+      'the request id is not personal',
+    ],
+    [
+      'a slice of what is personal',
+      'knownAt: booked_on',
+      'knownAt: booked_on\n    pii: [lead_time]\nevaluation: { slices: [lead_time] }\nx:',
+      'model.yaml:11:24 evaluation.slices[0]',
+      'sources.hotel_bookings.pii',
+    ],
     ['a mistyped key', 'maturesAt', 'maturesAtt', 'model.yaml:14:3 label.maturesAtt', 'Did you mean maturesAt?'],
     ['a mistyped top key', 'inputs:', 'input:', 'model.yaml:15:1 input', 'Did you mean inputs?'],
     [

@@ -40,6 +40,20 @@ describe('readProjectFolder', () => {
     expect(files.get('data/bookings.csv')).toMatchObject({ file: expect.stringContaining('bookings.csv') as string });
   });
 
+  it('reads the SQL that imports labels, where model.yaml has it', async () => {
+    const label = (is: string) => `${yaml('data/bookings.csv')}label: { event: it is cancelled, import: ${is} }\n`;
+    write('model.yaml', label('{ sql: truth.sql }'));
+    await expectGoldenError('folder-missing-labels-sql', () => readProjectFolder(dir));
+    write('truth.sql', 'SELECT 2');
+    expect((await readProjectFolder(dir)).files.get('truth.sql')).toEqual(new TextEncoder().encode('SELECT 2'));
+    write('model.yaml', label('{}'));
+    write('labels.sql', 'SELECT 3');
+    const { files } = await readProjectFolder(dir);
+    expect([...files.keys()]).toEqual(['model.yaml', 'rows.sql', 'labels.sql', 'data/bookings.csv']);
+    write('model.yaml', label('{ sql: ../secret.sql }'));
+    await expect(readProjectFolder(dir)).rejects.toMatchObject({ type: 'PathOutside' });
+  });
+
   it('takes a folder that is itself a link, and links within it', async () => {
     symlinkSync(dir, join(base, 'link'));
     symlinkSync(join(dir, 'data/bookings.csv'), join(dir, 'same.csv'));
