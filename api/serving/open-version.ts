@@ -8,7 +8,7 @@ import { UserError, type ModelVersion, type Output } from '../../schemas/index.t
  * @throws whatever is wrong with the version or its bytes; nothing of it stays open then
  */
 export async function openVersion(version: ModelVersion, bytes: Uint8Array, nowMs: number): Promise<OnnxModel> {
-  const decoded = decodeRows(version.inputs, version.warmUpRows, { extra: [version.entity] });
+  const decoded = decodeRows(version.inputs, version.warmUpRows, { extra: [version.entity], personal: 'hashed' });
   if (!decoded.ok)
     throw new UserError(
       'WarmUpFailed',
