@@ -9,6 +9,7 @@ import { openStores, type Stores } from '../../bucket/index.ts';
 import {
   TASK_QUEUE,
   type Applied,
+  type PiiHasher,
   type TrainingPipelineInput,
   type TrainingPipelineResult,
 } from '../../schemas/index.ts';
@@ -28,17 +29,20 @@ export interface InProcess {
   stop(): Promise<void>;
 }
 
-/** A real Temporal dev server, both workers and a directory bucket in a temporary folder. */
-export async function startInProcess(): Promise<InProcess> {
+/**
+ * A real Temporal dev server, both workers and a directory bucket in a temporary folder. With a key, Temporal's database
+ * is a file in it: whoever looks for personal values looks there too.
+ */
+export async function startInProcess(o: { pii?: PiiHasher } = {}): Promise<InProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'gauntlet-e2e-'));
   const bucket = join(folder, 'bucket');
-  const env = await createLocalEnv();
+  const env = await createLocalEnv(o.pii ? { dbFilename: join(folder, 'temporal.db') } : {});
   const stores = await openStores({ bucket: `file:${bucket}`, home: folder });
-  const context = { stores, home: folder, build: await readBuild() };
-  const o = { connection: env.nativeConnection, namespace: env.namespace ?? 'default', context };
+  const context = { stores, home: folder, build: await readBuild(), pii: o.pii };
+  const worker = { connection: env.nativeConnection, namespace: env.namespace ?? 'default', context };
   const workers = await Promise.all([
-    createPipelineWorker({ ...o, bundle: await bundleWorkflows() }),
-    createTrainingWorker(o),
+    createPipelineWorker({ ...worker, bundle: await bundleWorkflows() }),
+    createTrainingWorker(worker),
   ]);
   const runs = workers.map((worker) => worker.run());
   const start = (type: string, workflowId: string, input: unknown) =>

@@ -90,13 +90,14 @@ export async function startDevServer(): Promise<TemporalServer & { home: string 
 }
 
 /**
- * A dev server in memory, with our search attributes. Its client has the shared converter and plugins; give the
+ * A dev server in memory (or in a file), with our search attributes. Its client has the shared converter and plugins; give the
  * Worker `...shared` too. `teardown()` ends it.
  */
-export async function createLocalEnv(): Promise<TestWorkflowEnvironment> {
+export async function createLocalEnv(o: { dbFilename?: string } = {}): Promise<TestWorkflowEnvironment> {
   quiet();
   return TestWorkflowEnvironment.createLocal({
     server: {
+      ...o,
       executable: { type: 'existing-path', path: await temporalBinary() },
       searchAttributes: Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) =>
         defineSearchAttributeKey(name, { Keyword: 'KEYWORD', Int: 'INT' }[type] as SearchAttributeType),
