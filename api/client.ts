@@ -4,6 +4,7 @@ import type { RouteConfig, z } from '@hono/zod-openapi';
 import { Problem, UserError } from '../schemas/problem.ts';
 // Types only: the command line loads this file, and the routes bring every schema with them.
 import type * as routes from './control/routes.ts';
+import type { FeedbackAnswer } from './serving/feedback.ts';
 
 /** Nobody answers at the address: what the command line turns into exit code 3. */
 export class ApiUnreachable extends UserError {
@@ -66,13 +67,20 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
   const base = url.replace(/\/+$/, '');
   const send = o.fetch ?? fetch;
 
-  async function request<T>(method: string, path: string, body?: { json?: unknown; form?: FormData }): Promise<T> {
+  async function request<T>(
+    method: string,
+    path: string,
+    body?: { json?: unknown; form?: FormData; ndjson?: string },
+  ): Promise<T> {
     let answer: Response;
     let text: string;
     try {
       answer = await send(base + path, {
         method: method.toUpperCase(),
         ...(body?.form ? { body: body.form } : {}),
+        ...(body?.ndjson === undefined
+          ? {}
+          : { body: body.ndjson, headers: { 'content-type': 'application/x-ndjson' } }),
         ...(body?.json === undefined
           ? {}
           : { body: JSON.stringify(body.json), headers: { 'content-type': 'application/json' } }),
@@ -130,6 +138,11 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
       call<typeof routes.getRun>('get', '/v1/runs/{model}/{id}', { params: { model, id } }),
     promote: (model: string, body: BodyOf<typeof routes.startPromotion>) =>
       call<typeof routes.startPromotion>('post', '/v1/models/{model}/promote', { params: { model }, json: body }),
+    importLabels: (model: string, body: BodyOf<typeof routes.startImportLabels> = {}) =>
+      call<typeof routes.startImportLabels>('post', '/v1/models/{model}/import-labels', {
+        params: { model },
+        json: body,
+      }),
     rollback: (model: string, body: BodyOf<typeof routes.rollBackModel>) =>
       call<typeof routes.rollBackModel>('post', '/v1/models/{model}/rollback', { params: { model }, json: body }),
     project: (model: string) => call<typeof routes.getProject>('get', '/v1/projects/{model}', { params: { model } }),
@@ -146,6 +159,9 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
       });
     },
 
+    /** Labels, one JSON object on each line. */
+    feedback: (model: string, lines: string) =>
+      request<FeedbackAnswer>('post', `/v1/models/${encodeURIComponent(model)}/feedback`, { ndjson: lines }),
     predict: (model: string, row: unknown) =>
       request<Record<string, unknown>>('post', `/v1/models/${encodeURIComponent(model)}/predict`, { json: row }),
     predictRows: (model: string, rows: unknown[]) =>

@@ -3,6 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { isKey, rollBack, rollbackCause, type Stores } from '../bucket/index.ts';
 import { didYouMean } from '../schemas/index.ts';
 import { diagnose } from './control/doctor.ts';
+import { importLabels } from './control/label-import.ts';
 import type { OpenApiPart } from './openapi.ts';
 import {
   detailModel,
@@ -118,6 +119,12 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     await requireVersion(stores, model, body.version);
     const promotion = await promote(o, { ...body, model, by: body.by ?? 'api' });
     return promotion.result ? c.json(promotion, 200) : c.json(promotion, 202);
+  });
+  app.openapi(routes.startImportLabels, async (c) => {
+    const { model } = c.req.valid('param');
+    await requireModel(stores, model);
+    const importing = await importLabels(o, { ...c.req.valid('json'), model });
+    return importing.result ? c.json(importing, 200) : c.json(importing, 202);
   });
   app.openapi(routes.rollBackModel, async (c) => {
     const { model } = c.req.valid('param');

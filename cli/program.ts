@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { applyCommand } from './commands/apply.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { feedbackCommand } from './commands/feedback.ts';
+import { importLabelsCommand } from './commands/import-labels.ts';
 import { modelsCommand } from './commands/models.ts';
 import { predictCommand } from './commands/predict.ts';
 import { promoteCommand } from './commands/promote.ts';
@@ -37,6 +39,8 @@ ${EXIT_CODES_HELP}`,
     modelsCommand(),
     statusCommand(),
     predictCommand(),
+    feedbackCommand(),
+    importLabelsCommand(),
     promoteCommand(),
     rollbackCommand(),
     doctorCommand(),

@@ -1,15 +1,10 @@
-import { WorkflowFailedError } from '@temporalio/client';
 import { RolloutResult, type PromotionInput } from '../../schemas/index.ts';
-import { ProblemError } from '../problem.ts';
 import type { Promotion } from './shapes.ts';
-import { startWorkflow, withTemporal, type TemporalOptions } from './temporal.ts';
-import { failureInWords } from './training.ts';
-
-/** A rollout without stages is one revision written: seconds. */
-const DEFAULT_WAIT_MS = 10_000;
+import { startWorkflow, type TemporalOptions } from './temporal.ts';
+import { waitForEnd } from './wait.ts';
 
 /**
- * Starts the rollout of a version, and waits a few seconds for its end.
+ * Starts the rollout of a version, and waits a few seconds for its end: without stages it is one revision written.
  *
  * @throws {ProblemError} 409 when one is under way, or when this one was refused
  */
@@ -28,24 +23,11 @@ export async function promote(
     version: input.version,
     follow: `/v1/models/${input.model}`,
   });
-  const promotion = { workflowId, runId: started.runId, ui: started.ui };
-  const waitMs = o.promotionWaitMs ?? DEFAULT_WAIT_MS;
-  // A long poll that ends with its deadline: under way is an answer, not an error.
-  const end = await withTemporal(
-    { ...o, temporalTimeoutMs: waitMs },
-    (client) => client.workflow.getHandle(workflowId, started.runId).result() as Promise<unknown>,
-  ).then(
-    (result) => ({ result }),
-    (error: unknown) => ({ error }),
-  );
-  if ('result' in end) return { ...promotion, result: RolloutResult.parse(end.result) };
-  if (!(end.error instanceof WorkflowFailedError)) return promotion;
-  const { type, message } = failureInWords(end.error);
-  throw new ProblemError({
-    status: 409,
-    type: type.replace(/([a-z])([A-Z])/g, '$1-$2').toLowerCase(),
-    title: 'The rollout was refused',
-    detail: message,
-    next: started.ui ? `The workflow is at ${started.ui}` : undefined,
-  });
+  const result = await waitForEnd(o, started, 'The rollout', o.promotionWaitMs);
+  return {
+    workflowId,
+    runId: started.runId,
+    ui: started.ui,
+    ...(result !== undefined && { result: RolloutResult.parse(result) }),
+  };
 }

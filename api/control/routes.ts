@@ -2,6 +2,8 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { Applied, ModelName, ModelVersion, Problem, Project, RollbackResult, Run } from '../../schemas/index.ts';
 import {
   Diagnosis,
+  ImportLabelsBody,
+  LabelImporting,
   ModelDetail,
   ModelSummary,
   Promotion,
@@ -140,6 +142,25 @@ export const startPromotion = createRoute({
     200: json(Promotion, 'The rollout ended'),
     202: json(Promotion, 'The rollout is under way'),
     409: problem('A rollout of this model is under way, or this one was refused'),
+    ...notFound,
+    ...invalid,
+    ...noTemporal,
+  },
+});
+
+export const startImportLabels = createRoute({
+  method: 'post',
+  path: '/v1/models/{model}/import-labels',
+  tags,
+  summary: 'Start the importLabels workflow, and wait a few seconds for its end',
+  request: {
+    params: model,
+    body: { content: { 'application/json': { schema: ImportLabelsBody } }, required: false },
+  },
+  responses: {
+    200: json(LabelImporting, 'The import ended'),
+    202: json(LabelImporting, 'The import is under way'),
+    409: problem('An import of this model is under way, or this one failed'),
     ...notFound,
     ...invalid,
     ...noTemporal,

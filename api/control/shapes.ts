@@ -1,5 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import {
+  ImportLabelsInput,
+  ImportLabelsResult,
   MetricName,
   ModelName,
   ModelVersion,
@@ -145,6 +147,18 @@ export const Promotion = z
   })
   .meta({ id: 'Promotion' });
 export type Promotion = z.infer<typeof Promotion>;
+
+export const ImportLabelsBody = ImportLabelsInput.omit({ model: true }).meta({ id: 'ImportLabelsBody' });
+
+export const LabelImporting = z
+  .strictObject({
+    workflowId: z.string(),
+    runId: z.string(),
+    result: ImportLabelsResult.optional().describe('Absent while the import is under way'),
+    ui: z.string().optional(),
+  })
+  .meta({ id: 'LabelImporting' });
+export type LabelImporting = z.infer<typeof LabelImporting>;
 
 export const RollbackBody = RollbackInput.omit({ model: true, by: true })
   .extend({

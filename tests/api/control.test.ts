@@ -275,6 +275,7 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
     '/v1/doctor',
     '/v1/models',
     '/v1/models/{model}',
+    '/v1/models/{model}/import-labels',
     '/v1/models/{model}/promote',
     '/v1/models/{model}/rollback',
     '/v1/models/{model}/train',

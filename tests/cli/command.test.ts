@@ -13,7 +13,20 @@ import { run } from '../../cli/run.ts';
 import { fill, MODEL, noTemporal, silent, temporaryStores } from '../api/control/records.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/gauntlet.js', import.meta.url));
-const COMMANDS = ['up', 'apply', 'train', 'runs', 'models', 'status', 'predict', 'promote', 'rollback', 'doctor'];
+const COMMANDS = [
+  'up',
+  'apply',
+  'train',
+  'runs',
+  'models',
+  'status',
+  'predict',
+  'feedback',
+  'import-labels',
+  'promote',
+  'rollback',
+  'doctor',
+];
 
 const CHURN = `apiVersion: gauntlet/v1
 name: churn

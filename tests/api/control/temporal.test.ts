@@ -176,6 +176,39 @@ describe('promotion', () => {
   });
 });
 
+describe('an import of labels', () => {
+  const path = `/v1/models/${MODEL}/import-labels`;
+  it('is started as import-labels-<model>, and answers with its result or its failure', async () => {
+    await withWorker(async () => {
+      const { status, body } = await post(path, { asOf: '2016-09-01' });
+      expect([status, body]).toMatchObject([
+        200,
+        {
+          workflowId: `import-labels-${MODEL}`,
+          result: { outcome: 'imported', model: MODEL, until: '2016-09-01T00:00:00.000Z' },
+        },
+      ]);
+      const failed = await post(path, { asOf: '1900-01-01' });
+      expect([failed.status, failed.body.type, failed.body.title]).toEqual([
+        409,
+        'urn:gauntlet:labels-sql',
+        'The import was refused',
+      ]);
+    });
+  });
+
+  it('is under way where it takes longer, and is not started twice', async () => {
+    expect(await post(path, {})).toMatchObject({ status: 202, body: { workflowId: `import-labels-${MODEL}` } });
+    expect((await post(path, {})).status).toBe(409);
+    await env.client.workflow.getHandle(`import-labels-${MODEL}`).terminate('test');
+  });
+
+  it('of another model, or of a day that no calendar has, is refused before it starts', async () => {
+    expect((await post('/v1/models/hotel-cancelations/import-labels', {})).status).toBe(404);
+    expect((await post(path, { asOf: '2016-02-30' })).status).toBe(422);
+  });
+});
+
 it('the doctor finds Temporal, its search attributes and no worker', async () => {
   expect(await get('/v1/doctor')).toMatchObject({
     checks: expect.arrayContaining([

@@ -47,3 +47,10 @@ export async function promotion(input: { model: string; version: number; stages?
     });
   return { outcome: 'promoted', model: input.model, version: input.version, because: 'no stages' };
 }
+
+export async function importLabels(input: { model: string; asOf?: string }): Promise<object> {
+  if (input.asOf?.startsWith('1900'))
+    throw ApplicationFailure.create({ type: 'LabelsSql', message: 'labels.sql, line 3', nonRetryable: true });
+  const until = new Date(input.asOf ?? '2017-01-01').toISOString();
+  return { outcome: 'imported', model: input.model, n: 1, until, labels: 2, corrections: 0, because: '2 were new' };
+}
