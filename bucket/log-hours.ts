@@ -51,7 +51,7 @@ export interface Uploaded {
 export class LogHours {
   readonly #bucket: Bucket;
   readonly #cache: string;
-  /** Hashes of files that this process has checked. */
+  /** Files that this process has checked, as they were then. */
   readonly #checked = new Set<string>();
 
   constructor(bucket: Bucket, cache: string) {
@@ -173,20 +173,23 @@ export class LogHours {
     if (this.#bucket instanceof DirectoryBucket) {
       const path = join(scratch, rows.key.replaceAll('/', '-'));
       if (!(await linkOrCopy(this.#bucket.path(rows.key), path))) return undefined;
-      if (!this.#checked.has(rows.sha256) && (await hashOf(path)) !== rows.sha256) throw corrupt(rows.key);
-      this.#checked.add(rows.sha256);
+      if (!(await this.#holds(path, rows.sha256))) throw corrupt(rows.key);
       return path;
     }
     const cached = join(this.#cache, `${rows.sha256}.parquet`);
-    if (await isThere(cached)) {
-      if (this.#checked.has(rows.sha256) || (await hashOf(cached)) === rows.sha256) {
-        this.#checked.add(rows.sha256);
-        return cached;
-      }
-    }
-    if (!(await this.#download(rows, cached))) return undefined;
-    this.#checked.add(rows.sha256);
-    return cached;
+    if (await this.#holds(cached, rows.sha256)) return cached;
+    return (await this.#download(rows, cached)) ? cached : undefined;
+  }
+
+  /** Whether the file's bytes have this hash; a file that is as it was is hashed once. */
+  async #holds(path: string, sha256: string): Promise<boolean> {
+    const file = await stat(path).catch(() => undefined);
+    if (!file) return false;
+    const state = `${sha256} ${file.ino} ${file.size} ${file.mtimeMs}`;
+    if (this.#checked.has(state)) return true;
+    if ((await hashOf(path)) !== sha256) return false;
+    this.#checked.add(state);
+    return true;
   }
 
   async #download({ key, sha256 }: { key: string; sha256: string }, to: string): Promise<boolean> {
@@ -276,12 +279,6 @@ async function linkOrCopy(from: string, to: string): Promise<boolean> {
   }
   return true;
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
 
 async function hashOf(path: string): Promise<string> {
   const hash = createHash('sha256');

@@ -7,12 +7,13 @@ import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
 import type { Check } from '../api/control/shapes.ts';
-import { openStores, type Stores } from '../bucket/index.ts';
+import { openPredictionLog, openStores, type Stores } from '../bucket/index.ts';
 import { piiHasher } from '../onnx/index.ts';
 import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
 import { openLog } from './log.ts';
+import { ensureSchedules } from './schedules.ts';
 import { connect, connectWorker, ensureSearchAttributes, findTemporal } from './temporal/index.ts';
 
 export interface StartOptions {
@@ -93,10 +94,16 @@ export async function start(options: StartOptions): Promise<Running> {
     });
     const failed = new Promise<never>((_, reject) => runs.forEach((run) => void run.catch(reject)));
     failed.catch(() => {}); // whoever waits for it is told; nobody has to
+    await ensureSchedules(connected.client);
     say('Workers: pipeline and training, in this process');
 
+    const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
+    undo.push(() => predictionLog.close()); // the last answers are in it by then
     const serving = createServing({
       stores,
+      predictionLog,
+      pii,
+      ...limitsOf(env),
       defaultModel: options.defaultModel,
       log,
       extraPaths: () => controlOpenApi(control),
@@ -167,8 +174,25 @@ function starting(request: Request): Response {
   });
 }
 
+function limitsOf(env: NodeJS.ProcessEnv): { challengerMb?: number; maxModelBytes?: number } {
+  const challengerMb = megabytes(env, 'GAUNTLET_CHALLENGER_MB');
+  const maxModelMb = megabytes(env, 'GAUNTLET_MAX_MODEL_MB');
+  return {
+    ...(challengerMb !== undefined && { challengerMb }),
+    ...(maxModelMb !== undefined && { maxModelBytes: maxModelMb * 1_048_576 }),
+  };
+}
+
+function megabytes(env: NodeJS.ProcessEnv, name: string): number | undefined {
+  const text = env[name];
+  if (text === undefined || text === '') return undefined;
+  const mb = Number(text);
+  if (Number.isFinite(mb) && mb > 0) return mb;
+  throw new UserError('BadSetting', `${name} is ${JSON.stringify(text)}; expected a number of megabytes, such as 512.`);
+}
+
 /** Paths that the serving app answers; the control app has the rest. */
-const SERVING = /^\/(predict|health|ready|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/predict$/;
+const SERVING = /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
 
 async function listen(
   server: Server,

@@ -69,7 +69,7 @@ export async function housekeeping(given?: HousekeepingInput): Promise<Housekeep
       ...failed.map((line) => `- **not closed** ${line}`),
       ...retired.map(retiredLine),
     ];
-    const rest = plan.waiting > 0 ? [`${plan.waiting} more hours wait for the next run`] : [];
+    const rest = plan.waiting > 0 ? [`${counted(plan.waiting, 'hour')} more for the next run`] : [];
     setCurrentDetails(
       [`as of ${at}`, '', ...(lines.length > 0 ? lines : ['nothing to do']), '', ...rest, last ?? ''].join('\n').trim(),
     );
@@ -85,14 +85,22 @@ function scheduledFor(): string | undefined {
 
 const START_TIME = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
+const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+
 function closedLine({ hour, k, segments, answers, shadowScores, labels, broken, removed }: ClosedHour): string {
-  const left = `${removed} keys removed`;
-  if (segments === 0) return `- **${hour}** was closed already (manifest ${k}): ${left}`;
-  const lines = broken > 0 ? `, ${broken} broken lines` : '';
-  return `- **${hour}** manifest ${k}: ${segments} segments, ${answers} answers, ${shadowScores} shadow scores, ${labels} labels${lines}; ${left}`;
+  const gone = `${counted(removed, 'key')} removed`;
+  if (segments === 0) return `- **${hour}** was closed already (manifest ${k}): ${gone}`;
+  const records = [
+    counted(segments, 'segment'),
+    counted(answers, 'answer'),
+    counted(shadowScores, 'shadow score'),
+    counted(labels, 'label'),
+    ...(broken > 0 ? [counted(broken, 'broken line')] : []),
+  ];
+  return `- **${hour}** manifest ${k}: ${records.join(', ')}; ${gone}`;
 }
 
 function retiredLine({ model, logDays, hours, bytes, waiting }: RetiredHours): string {
-  const rest = waiting > 0 ? `; ${waiting} more wait for the next run` : '';
-  return `- **${model}** keeps ${logDays} days: ${hours} older hours removed, ${(bytes / 1e6).toFixed(1)} MB${rest}`;
+  const rest = waiting > 0 ? `; ${counted(waiting, 'hour')} wait for the next run` : '';
+  return `- **${model}** keeps ${counted(logDays, 'day')}: ${counted(hours, 'older hour')} removed, ${(bytes / 1e6).toFixed(1)} MB${rest}`;
 }
