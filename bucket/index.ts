@@ -21,6 +21,7 @@ export {
 export { Looks } from './looks.ts';
 export { Objects } from './objects.ts';
 export { openBucket } from './open.ts';
+export { openPredictionLog, writeSegment, type LogLag, type PredictionLog } from './prediction-log/prediction-log.ts';
 export { Projects } from './projects.ts';
 export { rollBack } from './roll-back.ts';
 export { Runs } from './runs.ts';
