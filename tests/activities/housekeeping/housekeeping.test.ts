@@ -230,76 +230,73 @@ describe('killed anywhere', () => {
   const now = at(T0 + 5 * HOUR_MS);
   const churn = { answers: ['r1', 'r2', 'r3'], shadows: ['r3'], labels: ['l1', 'l2'], broken: 1, unknown: 0 };
 
-  it.each(['before', 'after'])(
-    'at its n-th contact with the bucket, %s it, for every n: readers count each record once, and the next run ends it',
-    async (moment) => {
-      await prepare();
-      expect(await readLog(context, 'churn')).toEqual({ ...churn, answers: ['old', ...churn.answers] });
-      const prepared = folder;
-      const end = new Set<string>();
-      let faults = 0;
-      for (let n = 1, survived = false; !survived; n++) {
-        folder = await mkdtemp(join(tmpdir(), 'gauntlet-housekeeping-'));
-        try {
-          await cp(join(prepared, 'bucket'), join(folder, 'bucket'), { recursive: true });
-          context = await openLog(folder);
-          let count = 0;
-          const fault = (when: string) => () => {
-            if (when === moment && ++count === n) throw new Error(`killed at ${n}`);
-          };
-          const broken = over(context, between(bucket(), fault('before'), fault('after')));
-          survived = await keepHouse(broken, now).then(
-            () => true,
-            (error: Error) => {
-              expect(error.message).toBe(`killed at ${n}`);
-              return false;
-            },
-          );
-          faults += survived ? 0 : 1;
-          const seen = await readLog(context, 'churn');
-          expect({ ...seen, answers: seen.answers.filter((id) => id !== 'old') }, `after a fault at ${n}`).toEqual(
-            churn,
-          );
-          expect(
-            (
-              await readLog(
-                over(
-                  context,
-                  between(
-                    bucket(),
-                    () => {},
-                    () => {},
-                  ),
+  it('after its n-th contact with the bucket, for every n: readers count each record once, and the next run ends it', async () => {
+    await prepare();
+    expect(await readLog(context, 'churn')).toEqual({ ...churn, answers: ['old', ...churn.answers] });
+    const prepared = folder;
+    const end = new Set<string>();
+    let faults = 0;
+    for (let n = 1, survived = false; !survived; n++) {
+      folder = await mkdtemp(join(tmpdir(), 'gauntlet-housekeeping-'));
+      try {
+        await cp(join(prepared, 'bucket'), join(folder, 'bucket'), { recursive: true });
+        context = await openLog(folder);
+        let count = 0;
+        const fault = () => {
+          if (++count === n) throw new Error(`killed at ${n}`);
+        };
+        const broken = over(
+          context,
+          between(bucket(), () => {}, fault),
+        );
+        survived = await keepHouse(broken, now).then(
+          () => true,
+          (error: Error) => {
+            expect(error.message).toBe(`killed at ${n}`);
+            return false;
+          },
+        );
+        faults += survived ? 0 : 1;
+        const seen = await readLog(context, 'churn');
+        expect({ ...seen, answers: seen.answers.filter((id) => id !== 'old') }, `after a fault at ${n}`).toEqual(churn);
+        expect(
+          (
+            await readLog(
+              over(
+                context,
+                between(
+                  bucket(),
+                  () => {},
+                  () => {},
                 ),
-                'fraud',
-              )
-            ).answers,
-          ).toEqual(['x0', 'x1', 'x2']);
-          await keepHouse(context, now);
-          expect(await readLog(context, 'churn'), `after a fault at ${n} and the next run`).toEqual(churn);
-          end.add(JSON.stringify(await keysOf(bucket())));
-        } finally {
-          await rm(folder, { recursive: true, force: true });
-          folder = prepared;
-        }
+              ),
+              'fraud',
+            )
+          ).answers,
+        ).toEqual(['x0', 'x1', 'x2']);
+        await keepHouse(context, now);
+        expect(await readLog(context, 'churn'), `after a fault at ${n} and the next run`).toEqual(churn);
+        end.add(JSON.stringify(await keysOf(bucket())));
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+        folder = prepared;
       }
-      expect(faults).toBeGreaterThan(30);
-      // But for the number of the manifest that lets the old hour go, all ends are the same: no key is left behind.
-      const ends = [...end].map((keys) => JSON.parse(keys) as string[]);
-      for (const keys of ends)
-        expect(keys.filter((key) => !key.startsWith('log/hours/2026-11-21/'))).toEqual([
-          'log/hours/2026-11-24/09/0001.json',
-          'log/hours/2026-11-24/09/0002.json',
-          'log/hours/2026-11-24/10/0001.json',
-          'log/rows/churn/2026-11-24/09/0002.parquet',
-          'log/rows/churn/2026-11-24/10/0001.parquet',
-          'log/rows/fraud/2026-11-21/09/0001.parquet',
-          'log/rows/fraud/2026-11-24/09/0001.parquet',
-          'log/rows/fraud/2026-11-24/10/0001.parquet',
-        ]);
-    },
-    600_000,
-  );
+    }
+    expect(faults).toBeGreaterThan(30);
+    // But for the number of the manifest that lets the old hour go, all ends are the same: no key is left behind.
+    const ends = [...end].map((keys) => JSON.parse(keys) as string[]);
+    for (const keys of ends)
+      expect(keys.filter((key) => !key.startsWith('log/hours/2026-11-21/'))).toEqual([
+        'log/hours/2026-11-24/09/0001.json',
+        'log/hours/2026-11-24/09/0002.json',
+        'log/hours/2026-11-24/10/0001.json',
+        'log/rows/churn/2026-11-24/09/0002.parquet',
+        'log/rows/churn/2026-11-24/10/0001.parquet',
+        'log/rows/fraud/2026-11-21/09/0001.parquet',
+        'log/rows/fraud/2026-11-24/09/0001.parquet',
+        'log/rows/fraud/2026-11-24/10/0001.parquet',
+      ]);
+  }, 600_000);
 });
 
 describe('two at once', () => {
