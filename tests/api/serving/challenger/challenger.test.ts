@@ -1,13 +1,16 @@
 import { writeFile } from 'node:fs/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Scored } from '../../../../api/serving/challenger/index.ts';
 import { openVersion } from '../../../../api/serving/open-version.ts';
 import { buildGraph, decodeRows } from '../../../../onnx/index.ts';
 import type { Columns, RawRow } from '../../../../schemas/index.ts';
 import { randomNumbers } from '../../../onnx/support/graphs.ts';
 import { bookings, flowers, type Made } from '../fixture.ts';
-import { answer, ask, at, Bench, isGone, loaded, NOW, pidOf, table } from './fixture.ts';
+import { answer, ask, at, Bench, isGone, loaded, NOW, pidOf, SOON, table } from './fixture.ts';
 import { oddVersion, slow, sometimesNaN, throws } from './odd-graphs.ts';
+
+// Each test starts processes, and some wait for a few of them to die.
+vi.setConfig({ testTimeout: 120_000 });
 
 const bench = new Bench();
 afterEach(() => bench.clean());
@@ -92,13 +95,11 @@ describe('Challenger', () => {
     await loaded(challenger, model);
     // The first runs alone, and the others together after it.
     const asked = Array.from({ length: 20 }, (_, x) => ask(challenger, model, { x, throw: x === 9 ? 1 : 0 }));
-    const answered = await Promise.all(asked);
-    for (const [x, scored] of answered.entries())
-      if (x === 9)
-        expect(scored).toEqual({ ok: false, why: 'threw', detail: expect.stringContaining('out of data bounds') });
-      else expect(scored).toEqual(answer(x));
+    const expected = asked.map((_, x) => answer(x) as unknown);
+    expected[9] = { ok: false, why: 'threw', detail: expect.stringContaining('out of data bounds') };
+    expect(await Promise.all(asked)).toEqual(expected);
     await expect
-      .poll(() => lines.map(({ stderr }) => String(stderr)).join('\n'))
+      .poll(() => lines.map(({ stderr }) => String(stderr)).join('\n'), SOON)
       .toContain('Non-zero status code returned while running Gather');
     expect(challenger.counts().restarts.crashed).toBe(0);
   });
@@ -125,7 +126,9 @@ describe('Challenger', () => {
     await writeFile(bad.file, bytes.slice(1));
     challenger.want([bad, missing, good]);
     await loaded(challenger, good);
-    await expect.poll(() => challenger.failures().find(({ model }) => model === 'bad')?.attempts).toBeGreaterThan(2);
+    await expect
+      .poll(() => challenger.failures().find(({ model }) => model === 'bad')?.attempts, SOON)
+      .toBeGreaterThan(2);
     expect(challenger.failures()).toEqual([
       {
         model: 'bad',
@@ -154,14 +157,14 @@ describe('Challenger', () => {
     expect(challenger.counts().alive).toBe(false);
     challenger.want([model]);
     await loaded(challenger, model);
-    await expect.poll(() => challenger.counts().rssBytes).toBeGreaterThan(20e6);
+    await expect.poll(() => challenger.counts().rssBytes, SOON).toBeGreaterThan(20e6);
     const pid = pidOf(lines);
     const [first, second] = [ask(challenger, model, { x: 1, ms: 100 }), ask(challenger, model, { x: 2, ms: 0 })];
     challenger.want([]);
     expect(challenger.loaded('odd', 1)).toBe(false);
     expect(await ask(challenger, model, { x: 3, ms: 0 })).toMatchObject({ ok: false, why: 'not-loaded' });
     expect([await first, await second]).toEqual([answer(1), answer(2)]);
-    await expect.poll(() => isGone(pid)).toBe(true);
+    await expect.poll(() => isGone(pid), SOON).toBe(true);
     expect(challenger.counts()).toMatchObject({ alive: false, restarts: { crashed: 0 } });
     challenger.want([model]);
     await loaded(challenger, model);
@@ -201,7 +204,7 @@ describe('Challenger', () => {
 
 describe('shadows', () => {
   it('wait in a bounded queue, dropped when it is full; a canary goes before all of them', async () => {
-    const { challenger } = bench.challenger({ maxShadowRows: 100 });
+    const { challenger } = bench.challenger({ maxShadowRows: 100, hangMs: 60_000 });
     const model = await bench.odd(await slow());
     challenger.want([model]);
     await loaded(challenger, model);
@@ -220,22 +223,22 @@ describe('shadows', () => {
     expect(challenger.counts().shadowDropped['queue-full']).toBe(2);
     expect(await ask(challenger, model, { x: 7, ms: 0 })).toEqual(answer(7));
     expect(said).toEqual([0]);
-    await expect.poll(() => said.length).toBe(51);
+    await expect.poll(() => said.length, SOON).toBe(51);
     expect(said).toEqual(Array.from({ length: 51 }, (_, x) => x));
     expect(challenger.counts().shadowQueueRows).toBe(0);
     expect(shadow(52)).toBe('taken');
-    await expect.poll(() => said.at(-1)).toBe(52);
+    await expect.poll(() => said.at(-1), SOON).toBe(52);
   });
 
   it('are dropped while a run seems to hang', async () => {
-    const { challenger } = bench.challenger();
+    const { challenger } = bench.challenger({ hangMs: 60_000 });
     const model = await bench.odd(await slow());
     challenger.want([model]);
     await loaded(challenger, model);
     const shadow = (ms: number) => challenger.shadow('odd', 1, table({ x: [1], ms: [ms] }), at(1), () => undefined);
     expect(shadow(1_000)).toBe('taken');
-    await expect.poll(() => shadow(0)).toEqual({ dropped: 'busy' });
-    await expect.poll(() => shadow(0)).toBe('taken');
+    await expect.poll(() => shadow(0), SOON).toEqual({ dropped: 'busy' });
+    await expect.poll(() => shadow(0), SOON).toBe('taken');
     expect(challenger.counts().restarts.hung).toBe(0);
   });
 

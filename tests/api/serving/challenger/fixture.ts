@@ -14,6 +14,9 @@ import { oddVersion, type OddGraph } from './odd-graphs.ts';
 
 export const NOW = Date.UTC(2017, 5, 1);
 
+/** How long to wait for what must become so, and how often to look. */
+export const SOON = { timeout: 50_000, interval: 5 };
+
 type Lines = Record<string, unknown>[];
 
 /** Challengers of one test, and the files of their models. */
@@ -48,7 +51,7 @@ export class Bench {
 }
 
 export const loaded = (challenger: Challenger, { model, version }: ChallengerModel): Promise<void> =>
-  expect.poll(() => challenger.loaded(model, version.n), { timeout: 20_000, interval: 5 }).toBe(true);
+  expect.poll(() => challenger.loaded(model, version.n), SOON).toBe(true);
 
 export const table = (columns: Record<string, number[]>): Columns => ({
   rows: Object.values(columns)[0]!.length,
