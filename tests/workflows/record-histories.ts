@@ -1,5 +1,6 @@
 /**
- * Records golden histories: node --import tsx tests/workflows/record-histories.ts
+ * Records golden histories: node --import tsx tests/workflows/record-histories.ts [name ...]
+ * With names, only those are written.
  *
  * Run it when a workflow is new or a new way to end is added. A history that no longer replays is never recorded anew
  * to make a test pass: open workflows have such histories too, and need patched().
@@ -9,16 +10,23 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { execFile } from 'node:child_process';
+import { rowsKey } from '../../bucket/index.ts';
+import { ModelSpec } from '../../schemas/index.ts';
+import { upload } from '../activities/housekeeping/log-bucket.ts';
+import { project, spec as churn } from '../bucket/examples.ts';
 import { temporalBinary } from '../servers/temporal.ts';
 import { startInProcess } from '../e2e/in-process.ts';
 import { visits, writeSmallProject } from '../e2e/small-project.ts';
+import { answer, DAY_MS } from '../sql/log-records.ts';
 
 const TO = fileURLToPath(new URL('../histories', import.meta.url));
+const names = process.argv.slice(2);
 const gauntlet = await startInProcess();
 
 async function record(name: string, type: string, workflowId: string, input: unknown): Promise<void> {
   const handle = await gauntlet.start(type, workflowId, input);
   await handle.result().catch(() => {});
+  if (names.length > 0 && !names.includes(name)) return;
   const { stdout } = await promisify(execFile)(
     await temporalBinary(),
     ['workflow', 'show', '--output', 'json', '--workflow-id', workflowId, '--address', gauntlet.env.address],
@@ -31,6 +39,16 @@ async function record(name: string, type: string, workflowId: string, input: unk
 
 try {
   await mkdir(TO, { recursive: true });
+  const { bucket, logHours } = gauntlet.stores;
+  const kept = ModelSpec.parse({ ...churn, label: {}, retention: { logDays: 7 } });
+  await gauntlet.stores.projects.create({ ...project('a'.repeat(64)), spec: kept });
+  for (const day of [1, 20]) await upload(bucket, Date.now() - day * DAY_MS, [answer(`r${day}`), 'broken']);
+  await record('housekeeping', 'housekeeping', 'housekeeping', {});
+  const [hour] = (await logHours.list()).filter(({ manifests }) => manifests.length === 1);
+  await bucket.remove(rowsKey('churn', hour!.hour, 1));
+  await bucket.create(rowsKey('churn', hour!.hour, 1), new TextEncoder().encode('damaged'));
+  await upload(bucket, Date.parse(hour!.hour) + 1, [answer('late')], 'late');
+  await record('housekeeping-hour-not-closed', 'housekeeping', 'housekeeping', {});
   const spec = { training: { algorithm: 'gradientBoosting', trees: 5, maxDepth: 2, earlyStoppingRounds: 0 } };
   await gauntlet.apply(
     await writeSmallProject(join(gauntlet.folder, 'small'), { spec: { ...spec, backtest: { until: '2025-06-01' } } }),

@@ -33,6 +33,8 @@ async function histories(): Promise<{ name: string; workflowId: string; history:
 describe('golden histories', () => {
   it('are there for every workflow and every way it ends', async () => {
     expect((await histories()).map(({ name }) => name)).toEqual([
+      'housekeeping-hour-not-closed.json',
+      'housekeeping.json',
       'promotion-forced.json',
       'promotion-needs-stages.json',
       'promotion-promoted.json',
