@@ -3,6 +3,7 @@ import type { Context } from './context.ts';
 import { guarded } from './guard.ts';
 import { createCloseHour, createPlanHousekeeping } from './housekeeping/close-hour.ts';
 import { createApplyRetention } from './housekeeping/retention.ts';
+import { createImportLabels } from './labels/import.ts';
 import { createBacktest, createEvaluate, createLookAtGate } from './pipeline/evaluate.ts';
 import { createCheckExpectations } from './pipeline/expectations.ts';
 import { createPlanRun } from './pipeline/plan.ts';
@@ -28,6 +29,7 @@ export function createPipelineActivities(context: Context) {
     ...createRegister(context),
     ...createRecordRun(context),
     ...createForgetCheckpoints(context),
+    ...createImportLabels(context),
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),

@@ -7,17 +7,11 @@
  * Cancel  ends it between two hours; the next run goes on from there
  * Leaves  hours as Parquet with a manifest; a line for each in the details. Fails if an hour could not be closed
  */
-import { ActivityFailure, defineSearchAttributeKey, rootCause, SearchAttributeType } from '@temporalio/common';
-import {
-  ApplicationFailure,
-  isCancellation,
-  proxyActivities,
-  setCurrentDetails,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ActivityFailure, rootCause } from '@temporalio/common';
+import { ApplicationFailure, isCancellation, proxyActivities, setCurrentDetails } from '@temporalio/workflow';
 import type { PipelineActivities } from '../activities/index.ts';
 import { HousekeepingInput, type ClosedHour, type HousekeepingResult, type RetiredHours } from '../schemas/index.ts';
-import { failOnBadInput, inputOf, mark, now, OUR_MISTAKES } from './manners.ts';
+import { failOnBadInput, inputOf, mark, now, OUR_MISTAKES, scheduledFor } from './manners.ts';
 
 const { planHousekeeping, applyRetention } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '20 minutes', // listings, and some requests an hour that is retired
@@ -76,14 +70,6 @@ export async function housekeeping(given?: HousekeepingInput): Promise<Housekeep
   }
 }
 failOnBadInput(housekeeping);
-
-/** When the schedule meant it to run, so that a backfill or a late run does what it would have done then. */
-function scheduledFor(): string | undefined {
-  const at = workflowInfo().typedSearchAttributes.get(START_TIME);
-  return at?.toISOString();
-}
-
-const START_TIME = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 

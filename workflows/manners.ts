@@ -57,3 +57,10 @@ export function causeOf(step: string): Cause {
 export function now(): string {
   return new Date().toISOString();
 }
+
+const scheduledStart = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
+
+/** When a schedule meant it to run, so that a backfill or a late run does what it would have done then; undefined where none did. */
+export function scheduledFor(): string | undefined {
+  return workflowInfo().typedSearchAttributes.get(scheduledStart)?.toISOString();
+}

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Hono, type Context } from 'hono';
-import { UserError, type Issue, type ModelVersion, type NewLogRecord } from '../../schemas/index.ts';
+import type { PredictionLog } from '../../bucket/index.ts';
+import { UserError, type Issue, type ModelVersion } from '../../schemas/index.ts';
 import { ProblemError, problemMethod } from '../problem.ts';
 import { requestId } from '../request-id.ts';
 import { readText, valueOf, type BodyKind } from './body.ts';
@@ -12,7 +13,7 @@ export const MAX_LABELS = 10_000;
 export const MAX_BULK_BYTES = 10_000_000;
 
 export interface FeedbackOptions {
-  log: { append(record: NewLogRecord): 'kept' | 'shed'; written(): Promise<void> };
+  log: Pick<PredictionLog, 'append' | 'written'>;
   /** The newest loaded version of a served model. May throw a ProblemError of its own: not loaded yet, say. */
   terms(model: string): { version: ModelVersion } | undefined;
   /** Milliseconds since 1970. */
