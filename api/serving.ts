@@ -1,15 +1,32 @@
 import { Hono, type Context } from 'hono';
 import type { Logger } from 'pino';
-import type { Stores } from '../bucket/index.ts';
-import { didYouMean } from '../schemas/index.ts';
+import type { PredictionLog, Stores } from '../bucket/index.ts';
+import { didYouMean, type PiiHasher } from '../schemas/index.ts';
 import { docsRoutes } from './docs.ts';
 import { openApiDocument, type OpenApiPart } from './openapi.ts';
 import { problem, problemMethod, problemNotFound, problemOf, problemOnError, ProblemError } from './problem.ts';
 import { requestId } from './request-id.ts';
-import { Follower, predict, readJson, type Current, type FollowerStatus } from './serving/index.ts';
+import {
+  Challenger,
+  Challengers,
+  DeadlinePassed,
+  EVENT_TIME_HEADER,
+  eventTimeOf,
+  feedbackRoutes,
+  Follower,
+  LatencyWindow,
+  Metrics,
+  predict,
+  readJson,
+  type ChallengerStatus,
+  type Current,
+  type FollowerStatus,
+} from './serving/index.ts';
 
 export interface ServingOptions {
   stores: Pick<Stores, 'objects' | 'versions' | 'serving'>;
+  /** Where answers, shadow scores and labels are written; closed by whoever opened it, after `stop`. */
+  predictionLog: PredictionLog;
   /** What POST /predict asks; else the only model that is served. */
   defaultModel?: string;
   /** How long to wait before the serving log is asked again after it had nothing new; default 1000. */
@@ -19,6 +36,12 @@ export interface ServingOptions {
   log: Logger;
   /** Bytes; default 1 MB. */
   maxBodyBytes?: number;
+  /** A version whose graph is larger is not loaded. */
+  maxModelBytes?: number;
+  /** Memory of the challenger process above which it is replaced; default 1024. */
+  challengerMb?: number;
+  /** Of GAUNTLET_PII_KEY; without one, models with personal values are not loaded. */
+  pii?: PiiHasher | undefined;
   /** What else /openapi.json describes: the control app, where it is on the same port. */
   extraPaths?: () => OpenApiPart;
 }
@@ -27,7 +50,11 @@ export interface Readiness {
   ready: boolean;
   /** In words, what is awaited or what has failed. */
   because: string;
-  status: FollowerStatus;
+  status: ServingStatus;
+}
+
+export interface ServingStatus extends FollowerStatus {
+  challengers: ChallengerStatus[];
 }
 
 export interface ServingApp {
@@ -35,40 +62,103 @@ export interface ServingApp {
   /** Ends when the serving log was read and every champion tried once. The log is followed until `stop`. */
   start(): Promise<void>;
   ready(): Readiness;
-  status(): FollowerStatus;
-  /** Ends when the last request has left and every session is closed. */
+  status(): ServingStatus;
+  /** Ends when the last request has left, every session is closed and the challenger process is gone. */
   stop(): Promise<void>;
 }
 
+const LEAST_CANARY_DEADLINE_MS = 50;
+const LONGEST_WAIT_MS = 600_000;
+export const DEADLINE_HEADER = 'x-gauntlet-deadline-ms';
+export const FORCE_HEADER = 'x-gauntlet-force-version';
+
 /** The app that answers: predictions by what the serving log says, and nothing but a bucket and ONNX Runtime behind them. */
 export function createServing(options: ServingOptions): ServingApp {
-  const { stores, defaultModel, pollMs = 1000, now = Date.now, log, maxBodyBytes = 1_000_000, extraPaths } = options;
-  const follower = new Follower({ stores, pollMs, now, log });
+  const { stores, predictionLog, defaultModel, now = Date.now, log, maxBodyBytes = 1_000_000, pii } = options;
+  const challenger = new Challenger({ limitMb: options.challengerMb ?? 1024, log, now });
+  const metrics = new Metrics({
+    follower: () => follower,
+    challengers: () => challengers,
+    challenger,
+    predictionLog,
+    now,
+  });
+  const challengers = new Challengers({
+    stores,
+    challenger,
+    log,
+    now,
+    onFailure: (model, failure) => metrics.canaryFailed(model, failure),
+  });
+  const follower = new Follower({
+    stores,
+    pollMs: options.pollMs ?? 1000,
+    now,
+    log,
+    pii,
+    maxModelBytes: options.maxModelBytes,
+    onRevision: (revision) => challengers.follow(revision),
+    onBatch: (rows) => metrics.ranBatch(rows),
+  });
+  const championMs = new Map<string, LatencyWindow>();
+  const status = (): ServingStatus => ({ ...follower.status(), challengers: challengers.status() });
   const app = new Hono();
 
   const answer = async (c: Context, choose: () => string): Promise<Response> => {
     const from = performance.now();
-    const noted: { requestId: string; model?: string; version?: number } = { requestId: requestId(c) };
-    const headers: Record<string, string> = { 'x-request-id': noted.requestId };
-    const respond = async (): Promise<Response> => {
+    const id = requestId(c);
+    let model: string | undefined;
+    let version: number | undefined;
+    try {
       const body = await readJson(c.req.raw, maxBodyBytes);
-      noted.model = choose();
-      // Whatever serves from here on, this version answers the whole request.
-      const current = currentOf(follower, noted.model);
-      noted.version = current.model.version.n;
-      headers['x-gauntlet-assigned'] = 'champion';
-      headers['x-gauntlet-version'] = String(noted.version);
-      return c.json(await predict(current, body, now(), noted.requestId), 200, headers);
-    };
-    const response = await respond().catch((error: unknown) => {
-      const fields = problemOf(error);
+      model = choose();
+      // Whatever serves from here on, this revision and this champion answer the whole request.
+      const current = currentOf(follower, model);
+      version = current.model.version.n;
+      const nowMs = now();
+      const answered = await predict(
+        {
+          current,
+          body,
+          requestId: id,
+          event: eventTimeOf(current.model.version, c.req.header(EVENT_TIME_HEADER), nowMs),
+          from,
+          giveUpAt: giveUpAt(c.req.header(DEADLINE_HEADER), from),
+          canaryDeadlineMs: canaryDeadlineMs(current, championMs.get(model), nowMs),
+          forced: forcedOf(c.req.header(FORCE_HEADER), current, follower, challengers),
+        },
+        { challengers, predictionLog, pii, now },
+      );
+      if (answered.assigned === 'champion') {
+        let latencies = championMs.get(model);
+        if (!latencies) championMs.set(model, (latencies = new LatencyWindow()));
+        latencies.add(answered.latencyMs, nowMs);
+      }
+      metrics.answered({ model, ...answered });
+      if (log.isLevelEnabled('debug'))
+        log.debug(
+          { requestId: id, model, version: answered.version, status: 200, ms: answered.latencyMs },
+          'request answered',
+        );
+      return c.body(JSON.stringify(answered.body), 200, {
+        'content-type': 'application/json',
+        'x-request-id': id,
+        'x-gauntlet-assigned': answered.assigned,
+        'x-gauntlet-version': String(answered.version),
+      });
+    } catch (error) {
+      const fields = problemOf(error instanceof DeadlinePassed ? deadlinePassed() : error);
+      const noted = { requestId: id, model, version };
       if (fields.status === 500) log.error({ ...noted, err: error }, 'prediction failed');
-      return problem(c, { ...fields, headers: { ...headers, ...fields.headers } });
-    });
-    const line = { ...noted, status: response.status, ms: Math.round((performance.now() - from) * 100) / 100 };
-    if (response.ok) log.debug(line, 'request answered');
-    else log.info(line, 'request refused');
-    return response;
+      metrics.refused(version === undefined ? undefined : model, version, fields.status);
+      log.info(
+        { ...noted, status: fields.status, ms: Math.round((performance.now() - from) * 100) / 100 },
+        'request refused',
+      );
+      const versionHeader: Record<string, string> =
+        version === undefined ? {} : { 'x-gauntlet-version': String(version) };
+      return problem(c, { ...fields, headers: { ...versionHeader, ...fields.headers } });
+    }
   };
 
   app.post('/v1/models/:model/predict', (c) => answer(c, () => c.req.param('model')));
@@ -76,13 +166,30 @@ export function createServing(options: ServingOptions): ServingApp {
   app.post('/predict', (c) => answer(c, () => defaultOf(follower, defaultModel)));
   app.all('/predict', problemMethod('POST'));
 
+  app.route(
+    '/',
+    feedbackRoutes({
+      log: predictionLog,
+      terms: (model) => ({ version: currentOf(follower, model).model.version }),
+      now,
+      maxBodyBytes,
+      ...(pii && { hash: (value: string) => pii.hash(value) }),
+      onError: (error) => log.error({ err: error }, 'labels could not be kept'),
+    }),
+  );
+
   app.get('/health', (c) => c.json({ status: 'alive' }));
   app.all('/health', problemMethod('GET'));
   app.get('/ready', (c) => {
-    const readiness = readinessOf(follower.status());
+    const readiness = readinessOf(status());
     return c.json(readiness, readiness.ready ? 200 : 503);
   });
   app.all('/ready', problemMethod('GET'));
+
+  app.get('/metrics', async (c) =>
+    c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType }),
+  );
+  app.all('/metrics', problemMethod('GET'));
 
   let document: { generation: number; text: string } | undefined;
   app.get('/openapi.json', (c) => {
@@ -94,7 +201,7 @@ export function createServing(options: ServingOptions): ServingApp {
             versions: follower.serving().map(({ model }) => model.version),
             defaultModel,
             maxBodyBytes,
-            extra: extraPaths?.(),
+            extra: options.extraPaths?.(),
           }),
         ),
       };
@@ -109,11 +216,70 @@ export function createServing(options: ServingOptions): ServingApp {
   return {
     app,
     start: () => follower.start(),
-    ready: () => readinessOf(follower.status()),
-    status: () => follower.status(),
-    stop: () => follower.stop(),
+    ready: () => readinessOf(status()),
+    status,
+    async stop() {
+      await follower.stop();
+      await challengers.stop();
+    },
   };
 }
+
+/** A header's whole number, or what is wrong with it. */
+function wholeNumber(name: string, text: string, most: number, what: string): number {
+  const number = Number(text);
+  if (/^\d{1,9}$/.test(text) && number >= 1 && number <= most) return number;
+  throw new ProblemError({
+    status: 422,
+    type: 'invalid-header',
+    title: `The header ${name} is not taken`,
+    detail: `It is ${JSON.stringify(text.slice(0, 40))}; expected ${what}.`,
+    next: 'Send such a number, or leave the header out.',
+  });
+}
+
+function giveUpAt(header: string | undefined, from: number): number {
+  if (header === undefined) return Infinity;
+  return from + wholeNumber(DEADLINE_HEADER, header, LONGEST_WAIT_MS, `milliseconds from 1 to ${LONGEST_WAIT_MS}`);
+}
+
+function canaryDeadlineMs({ model }: Current, latencies: LatencyWindow | undefined, nowMs: number): number {
+  const own = model.version.serving?.deadlineMs;
+  return own ?? Math.max(LEAST_CANARY_DEADLINE_MS, 2 * (latencies?.quantile(0.99, nowMs) ?? 0));
+}
+
+function forcedOf(header: string | undefined, { revision }: Current, follower: Follower, challengers: Challengers) {
+  if (header === undefined) return undefined;
+  const version = wholeNumber(FORCE_HEADER, header, 1_000_000, 'the number of a version');
+  const { model } = revision;
+  const warm = follower.warm(model, version);
+  if (warm) return { version, model: warm };
+  if (challengers.loaded(model, version)) return { version };
+  const here = [
+    ...follower
+      .status()
+      .models.filter((one) => one.model === model)
+      .flatMap(({ warm: versions }) => versions),
+  ];
+  for (const one of challengers.status()) if (one.model === model && one.loaded) here.push(one.version);
+  throw new ProblemError({
+    status: 409,
+    type: 'version-not-loaded',
+    title: 'That version is not loaded here',
+    detail: `${model} version ${version} neither serves, nor did before, nor is it a canary or a shadow. Loaded: ${here.join(', ')}.`,
+    next: `Ask one of these, or leave the header ${FORCE_HEADER} out.`,
+  });
+}
+
+const deadlinePassed = (): ProblemError =>
+  new ProblemError({
+    status: 504,
+    type: 'deadline-passed',
+    title: 'The deadline passed first',
+    detail: `The request said by ${DEADLINE_HEADER} how long it waits, and nothing was scored by then.`,
+    next: 'Wait longer, or send less at once: gauntlet_request_seconds of /metrics shows what is usual.',
+    headers: { 'retry-after': '1' },
+  });
 
 function currentOf(follower: Follower, name: string): Current {
   const current = follower.current(name);
@@ -127,7 +293,7 @@ function currentOf(follower: Follower, name: string): Current {
       detail: `No model named ${name.slice(0, 80)} is served.${didYouMean(name.slice(0, 80), served)} ${servedInWords(served)}`,
       next: 'gauntlet models lists every model; gauntlet promote serves a version of one.',
     });
-  throw notLoaded(readinessOf(follower.status()).because);
+  throw notLoaded(lackOf(follower.status()));
 }
 
 const notLoaded = (detail: string): ProblemError =>
@@ -146,7 +312,7 @@ const servedInWords = (served: string[]): string =>
 function defaultOf(follower: Follower, defaultModel: string | undefined): string {
   if (defaultModel !== undefined) return defaultModel;
   const served = follower.served();
-  if (served.length === 0) throw notLoaded(readinessOf(follower.status()).because);
+  if (served.length === 0) throw notLoaded(lackOf(follower.status()));
   if (served.length > 1)
     throw new ProblemError({
       status: 409,
@@ -158,10 +324,26 @@ function defaultOf(follower: Follower, defaultModel: string | undefined): string
   return served[0]!;
 }
 
-/** Ready: there is a champion, and for every model that has one a version is loaded and warm. */
-function readinessOf(status: FollowerStatus): Readiness {
-  const { revision, bucketFailure, models } = status;
-  const missing = models.filter(({ serving }) => !serving);
+/**
+ * Ready: something serves, and every model that has a champion was tried. A model that cannot be loaded does not take
+ * the others' replica away: its requests are refused, and the failure stands in `because`.
+ */
+function readinessOf(status: ServingStatus): Readiness {
+  const { models, challengers } = status;
+  const tried = models.every(({ serving, failures }) => serving || failures.length > 0);
+  const lines = [lackOf(status)];
+  for (const { model, version, as, because } of challengers)
+    if (because !== undefined) lines.push(`${model} version ${version} (${as}) could not be loaded: ${because}`);
+  const because = lines.filter((line) => line !== '').join('; ');
+  return {
+    ready: tried && models.some(({ serving }) => serving),
+    because: because || 'every served model is loaded and warm',
+    status,
+  };
+}
+
+/** What is awaited or has failed, in words; empty where nothing is. */
+function lackOf({ revision, bucketFailure, models }: FollowerStatus): string {
   const lines = models.flatMap(({ model, failures, serving }) =>
     failures.map(
       ({ version, because }) =>
@@ -169,11 +351,10 @@ function readinessOf(status: FollowerStatus): Readiness {
     ),
   );
   if (bucketFailure) lines.push(`the serving log cannot be read: ${bucketFailure.because}`);
-  for (const { model, champion, failures } of missing)
-    if (failures.length === 0) lines.push(`${model} version ${champion} is being loaded`);
+  for (const { model, champion, failures, serving } of models)
+    if (!serving && failures.length === 0) lines.push(`${model} version ${champion} is being loaded`);
   if (revision === undefined && !bucketFailure) lines.push('the serving log has not been read yet');
   else if (models.length === 0 && !bucketFailure)
     lines.push('nothing has been promoted yet: gauntlet promote <model> serves its newest version');
-  const ready = models.length > 0 && missing.length === 0;
-  return { ready, because: lines.join('; ') || 'every served model is loaded and warm', status };
+  return lines.join('; ');
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Stores } from '../../bucket/index.ts';
-import type { Revision } from '../../schemas/index.ts';
+import type { PiiHasher, Revision } from '../../schemas/index.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { loadModel } from './load.ts';
 
@@ -46,6 +46,13 @@ export interface FollowerOptions {
   pollMs: number;
   now: () => number;
   log: Logger;
+  pii?: PiiHasher | undefined;
+  /** A version whose graph is larger is not loaded. */
+  maxModelBytes?: number;
+  /** Told of the newest revision of a model as soon as it was read. */
+  onRevision?: (revision: Revision) => void;
+  /** Told of the rows of each run of a champion. */
+  onBatch?: (rows: number) => void;
 }
 
 /** Loads at a cold start that run at once: more would only hold more graphs in memory while one core compiles. */
@@ -118,6 +125,11 @@ export class Follower {
   /** Every model for which something answers now. */
   serving(): Current[] {
     return [...this.models.values()].flatMap(({ current }) => current ?? []);
+  }
+
+  /** A version that is in memory here: the champion, or the one before. */
+  warm(model: string, version: number): LoadedModel | undefined {
+    return this.models.get(model)?.warm.get(version);
   }
 
   /** Names of the models that the log gives a champion. */
@@ -199,6 +211,7 @@ export class Follower {
   }
 
   private want(revision: Revision): Followed {
+    this.options.onRevision?.(revision);
     const known = this.models.get(revision.model);
     if (known) {
       known.wanted = revision;
@@ -268,10 +281,10 @@ export class Follower {
   ): Promise<LoadedModel | undefined> {
     const warm = followed.warm.get(version);
     if (warm) return warm;
-    const { stores, now, log } = this.options;
+    const { stores, now, log, pii, maxModelBytes, onBatch } = this.options;
     const from = now();
     try {
-      const loaded = await loadModel(stores, model, version, from);
+      const loaded = await loadModel(model, version, { stores, pii, maxModelBytes, onBatch }, from);
       followed.warm.set(version, loaded);
       followed.failures.delete(version);
       log.info({ model, version, revision, ms: now() - from }, 'version loaded and warm');

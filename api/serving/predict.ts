@@ -1,113 +1,218 @@
-import { decodeRows, shown } from '../../onnx/index.ts';
-import type { Issue, ModelVersion, Output } from '../../schemas/index.ts';
+import type { PredictionLog } from '../../bucket/index.ts';
+import type { Answer, Failure, ModelVersion, Output, PiiHasher, ShadowScore } from '../../schemas/index.ts';
 import { ProblemError } from '../problem.ts';
-import { entityOf, predictionOf, type Entity, type Prediction } from './answer.ts';
+import { predictionOf, type Prediction } from './answer.ts';
+import { ask, type Asked, type AskedRow } from './ask.ts';
+import type { Scored as ChallengerScored } from './challenger/index.ts';
+import type { Challengers } from './challengers.ts';
+import type { EventTime } from './event-time.ts';
 import type { Current } from './follower.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import { score, type ScoredRow } from './score.ts';
 
-export const MAX_ROWS = 1000;
-/** As decodeRows: enough to mend a request by, and never an answer larger than the request. */
-const MAX_ISSUES = 100;
+export interface Question {
+  current: Current;
+  /** The request's JSON value. */
+  body: unknown;
+  requestId: string;
+  event: EventTime;
+  /** performance.now() when the request came. */
+  from: number;
+  /** performance.now() after which the caller does not wait any more */
+  giveUpAt: number;
+  canaryDeadlineMs: number;
+  forced?: { version: number; model?: LoadedModel };
+}
 
-type Answered = Prediction | { error: string };
+export interface Answered {
+  body: Record<string, unknown>;
+  /** What the split said: champion, canary or forced; mixed where rows of one request differ. */
+  assigned: string;
+  version: number;
+  latencyMs: number;
+  graphMs: number;
+}
 
-/** What a request asks: its rows, and whether they came as one row or as many. */
-interface Asked {
-  many: boolean;
-  rows: unknown[];
+export interface PredictContext {
+  challengers: Challengers;
+  predictionLog: PredictionLog;
+  pii?: PiiHasher | undefined;
+  now(): number;
 }
 
 /**
- * The answer's body to a request's JSON value, all of it by one version.
+ * Answers a request, writes down what was said, and hands the rows to the shadows.
  *
  * @throws {ProblemError} 422 naming every field that is wrong; 500 where the only row has no finite answer
  */
-export async function predict(
-  { model, revision }: Current,
-  body: unknown,
-  nowMs: number,
-  id: string,
-): Promise<Record<string, unknown>> {
-  const { version } = model;
-  const { many, rows } = rowsOf(body, version);
-  const decoded = decodeRows(version.inputs, rows, { extra: [version.entity] });
-  const entities = rows.map((row, i) =>
-    entityOf(row, version.entity, many ? `rows[${i}].${version.entity}` : version.entity),
-  );
-  const issues = entities.flatMap(({ issue }) => issue ?? []);
-  if (!decoded.ok) {
-    const alone = many && rows.length === 1;
-    issues.unshift(...(alone ? decoded.issues.map((issue) => inList(issue, rows[0])) : decoded.issues));
-  }
-  if (!decoded.ok || issues.length > 0) throw invalid(version, issues);
+export async function predict(question: Question, context: PredictContext): Promise<Answered> {
+  const { current, body, requestId, event } = question;
+  const { version } = current.model;
+  const asked = ask(version, body, requestId, context.pii);
+  const predictedAt = new Float64Array(asked.rows.length).fill(event.ms / 1000);
+  const rows = await score({
+    ...question,
+    ...context,
+    columns: asked.columns,
+    inputs: asked.inputs,
+    units: asked.rows.map(({ unit }) => unit),
+    predictedAt,
+    nowMs: context.now(),
+  });
+  const answers = rows.map(answerOf);
+  const latencyMs = performance.now() - question.from;
+  const answeredMs = context.now();
+  rows.forEach((row, i) => {
+    context.predictionLog.append(recordOf(question, asked, i, row, answers[i]!, { latencyMs, answeredMs }));
+  });
+  if (current.revision.serving.shadows.length > 0)
+    context.challengers.shadow(
+      current.revision,
+      version,
+      { columns: asked.columns, inputs: asked.inputs, predictedAt },
+      (shadow, result, timing) => {
+        asked.rows.forEach((row, i) => {
+          const record = shadowRecord(question, row, i, shadow, result, timing, context.now());
+          context.predictionLog.append(record);
+        });
+      },
+    );
 
-  const predictedAt = new Float64Array(rows.length).fill(nowMs / 1000);
-  const outputs = await model.use((onnx) => onnx.predict(decoded.columns, predictedAt));
-  const stamp = { model: version.model, version: version.n, revision: revision.n, requestId: id };
-  if (many)
+  const first = rows[0]!;
+  const stamp = { model: version.model, version: first.version.n, revision: current.revision.n, requestId };
+  const said = {
+    assigned: rows.every(({ routed }) => routed.assigned === first.routed.assigned) ? first.routed.assigned : 'mixed',
+    version: first.version.n,
+    latencyMs,
+    graphMs: first.graphMs,
+  };
+  if (asked.many)
     return {
-      predictions: outputs.map((output, i) => withEntity(version, entities[i]!.entity, answered(version, output))),
-      ...stamp,
+      ...said,
+      body: {
+        predictions: answers.map((answer, i) =>
+          withEntity(version, asked.rows[i]!, {
+            ...answer,
+            ...(rows[i]!.version !== first.version && { version: rows[i]!.version.n }),
+          }),
+        ),
+        ...stamp,
+      },
     };
-  const answer = answered(version, outputs[0]!);
-  if ('error' in answer) throw notFinite(version, answer.error);
-  return withEntity(version, entities[0]!.entity, { ...answer, ...stamp });
+  const answer = answers[0]!;
+  if ('error' in answer) throw notAnswered(first, answer.error);
+  return { ...said, body: withEntity(version, asked.rows[0]!, { ...answer, ...stamp }) };
 }
 
-const answered = (version: ModelVersion, output: Output | { failed: string }): Answered =>
-  'failed' in output ? { error: output.failed } : predictionOf(version, output);
+type RowAnswer = Prediction | { error: string };
+
+const answerOf = ({ version, output, failed }: ScoredRow): RowAnswer =>
+  output ? predictionOf(version, output) : { error: failed!.detail };
+
+function recordOf(
+  { current, requestId, event }: Question,
+  asked: Asked,
+  i: number,
+  { routed, reason, version, output, failed, graphMs }: ScoredRow,
+  answer: RowAnswer,
+  { latencyMs, answeredMs }: { latencyMs: number; answeredMs: number },
+): Omit<Answer, 'boot' | 'seq'> {
+  const { unit, entityKey } = asked.rows[i]!;
+  return {
+    kind: 'answer',
+    v: 1,
+    requestId,
+    row: i,
+    model: current.revision.model,
+    project: version.project,
+    revision: current.revision.n,
+    unit,
+    ...(entityKey !== undefined && { entity: entityKey }),
+    eventMs: event.ms,
+    eventBy: event.by,
+    eventResolution: event.resolution,
+    answeredMs,
+    maturesMs: maturesMsOf(output),
+    inputs: asked.inputs(i),
+    assigned: routed.assigned,
+    assignedVersion: routed.version,
+    version: version.n,
+    reason,
+    propensity: routed.propensity,
+    ...(output && !('error' in answer) && { output: { scores: output.scores, prediction: answer.prediction } }),
+    latencyMs: rounded(latencyMs),
+    graphMs: rounded(graphMs),
+    cacheHit: false,
+    ...(failed && { failed }),
+  };
+}
+
+function shadowRecord(
+  { current, requestId, event }: Question,
+  { unit, entityKey }: AskedRow,
+  i: number,
+  version: ModelVersion,
+  result: ChallengerScored,
+  { latencyMs, graphMs }: { latencyMs: number; graphMs: number },
+  scoredMs: number,
+): Omit<ShadowScore, 'boot' | 'seq'> {
+  const scored = result.ok ? result.outputs[i]! : undefined;
+  const output = scored && 'scores' in scored ? scored : undefined;
+  const failed: Failure | undefined = result.ok
+    ? scored && 'failed' in scored
+      ? { version: version.n, why: 'not-finite', detail: scored.failed.slice(0, 300) }
+      : undefined
+    : {
+        version: version.n,
+        why: result.why === 'not-loaded' ? 'died' : result.why,
+        detail: result.detail.slice(0, 300),
+      };
+  return {
+    kind: 'shadow',
+    v: 1,
+    requestId,
+    row: i,
+    model: current.revision.model,
+    version: version.n,
+    revision: current.revision.n,
+    unit,
+    ...(entityKey !== undefined && { entity: entityKey }),
+    eventMs: event.ms,
+    scoredMs,
+    maturesMs: maturesMsOf(output),
+    ...(output && { output: { scores: output.scores, prediction: predictionOf(version, output).prediction } }),
+    graphMs: rounded(graphMs),
+    latencyMs: rounded(latencyMs),
+    ...(failed && { failed }),
+  };
+}
+
+function maturesMsOf(output: Output | undefined): number | null {
+  return output && Number.isFinite(output.maturesAt) ? Math.round(output.maturesAt * 1000) : null;
+}
+
+/** To a microsecond: all that a clock here is good for, in fewer bytes. */
+const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 
 /** The echo comes first, so that an entity that is named like a field of ours cannot hide it. */
-const withEntity = (version: ModelVersion, entity: Entity | undefined, answer: object): Record<string, unknown> =>
+const withEntity = (version: ModelVersion, { entity }: AskedRow, answer: object): Record<string, unknown> =>
   entity === undefined ? { ...answer } : { [version.entity]: entity, ...answer };
 
-function rowsOf(body: unknown, version: ModelVersion): Asked {
-  const expected = `one row as a JSON object, or {"rows": [...]} with 1 to ${MAX_ROWS} rows`;
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw invalid(version, [{ at: 'body', found: shown(body), expected }]);
-  if (!Object.hasOwn(body, 'rows') || 'rows' in version.inputs || version.entity === 'rows')
-    return { many: false, rows: [body] };
-  const { rows, ...rest } = body as { rows: unknown };
-  if (!Array.isArray(rows) || rows.length === 0 || rows.length > MAX_ROWS) {
-    const found = Array.isArray(rows) ? `${rows.length} rows` : shown(rows);
-    throw invalid(version, [{ at: 'rows', found, expected: `an array of 1 to ${MAX_ROWS} rows` }]);
-  }
-  const besides = Object.keys(rest);
-  if (besides.length > 0)
-    throw invalid(
-      version,
-      besides.slice(0, MAX_ISSUES).map((name) => ({
-        at: name.slice(0, 64),
-        found: 'a field beside rows',
-        expected: 'only rows: fields belong inside a row',
-      })),
-    );
-  return { many: true, rows };
-}
-
-/** decodeRows names a lone row `row` and its fields by themselves; in a list it has a place. */
-const inList = (issue: Issue, row: unknown): Issue => ({
-  ...issue,
-  at: typeof row === 'object' && row !== null && !Array.isArray(row) ? `rows[0].${issue.at}` : 'rows[0]',
-});
-
-const invalid = (version: ModelVersion, issues: Issue[]): ProblemError =>
-  new ProblemError({
-    status: 422,
-    type: 'invalid-request',
-    title: 'The request does not fit the model',
-    detail: `${issues.length === 1 ? 'One thing is' : `${issues.length} things are`} wrong for ${version.model} version ${version.n}: ${issues
-      .slice(0, 3)
-      .map(({ at, found, expected }) => `${at}: found ${found}, expected ${expected}`)
-      .join('; ')}${issues.length > 3 ? '; ...' : ''}.`,
-    issues,
-    next: 'GET /openapi.json has the schema and an example.',
-  });
-
-const notFinite = (version: ModelVersion, because: string): ProblemError =>
-  new ProblemError({
+function notAnswered({ version, reason }: ScoredRow, because: string): ProblemError {
+  const { model, n } = version;
+  if (reason === 'forced')
+    return new ProblemError({
+      status: 500,
+      type: 'forced-version-failed',
+      title: 'The version that was asked for gave no answer',
+      detail: `${model} version ${n} was asked for by name, so no other answered in its place: ${because}.`,
+      next: 'Leave the header x-gauntlet-force-version out to be answered as everybody is.',
+    });
+  return new ProblemError({
     status: 500,
     type: 'no-finite-answer',
     title: 'The model gave no finite answer',
-    detail: `${version.model} version ${version.n}: ${because}. The request is valid; the fault is the model's.`,
-    next: `Keep this request and tell the model's owner; this brings back the version before: gauntlet rollback ${version.model} --reason "no finite answer"`,
+    detail: `${model} version ${n}: ${because}. The request is valid; the fault is the model's.`,
+    next: `Keep this request and tell the model's owner; this brings back the version before: gauntlet rollback ${model} --reason "no finite answer"`,
   });
+}

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createServing, type ServingApp } from '../../api/serving.ts';
+import type { ServingApp } from '../../api/serving.ts';
 import { userErrorText } from '../../cli/run.ts';
 import { UserError, type TrainingPipelineInput } from '../../schemas/index.ts';
 import { openDatabase } from '../../sql/index.ts';
 import { expectGoldenError } from '../golden/errors.ts';
+import { startServing } from '../api/serving/fixture.ts';
 import { failureOf, startInProcess, type InProcess } from './in-process.ts';
 import { visits, writeSmallProject, type SmallProject } from './small-project.ts';
 
@@ -75,8 +75,7 @@ describe('what a person did wrong', () => {
     await gauntlet.apply(await writeSmallProject(join(gauntlet.folder, 'good'), { name: 'good', rows: 400 }));
     await gauntlet.train({ model: 'good', promote: true });
     await gauntlet.env.client.workflow.getHandle('rollout-good').result();
-    serving = createServing({ stores: gauntlet.stores, log: pino({ level: 'silent' }) });
-    await serving.start();
+    serving = await startServing(gauntlet.stores);
   });
   afterAll(async () => {
     await serving?.stop();

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadRows, takeRows, type DerivedRows } from '../../activities/pipeline/rows.ts';
 import { rawRow } from '../../activities/pipeline/register.ts';
-import { createServing, type ServingApp } from '../../api/serving.ts';
+import type { ServingApp } from '../../api/serving.ts';
 import { scoresOf, type TrainedModel } from '../../numerics/index.ts';
 import { buildHead, decodeRows, featureMatrix } from '../../onnx/index.ts';
 import { graphSpec, type BinaryMetrics, type ModelVersion, type Preprocessing, type Run } from '../../schemas/index.ts';
+import { startServing } from '../api/serving/fixture.ts';
 import { startInProcess, type InProcess } from './in-process.ts';
 
 const BATCH = 1000;
@@ -23,8 +23,7 @@ describe('the hotel example, trained and served', () => {
     await gauntlet.env.client.workflow.getHandle('rollout-hotel-cancellations').result();
     run = (await gauntlet.stores.runs.read('hotel-cancellations', result.run))!;
     version = (await gauntlet.stores.versions.read('hotel-cancellations', result.version!))!;
-    serving = createServing({ stores: gauntlet.stores, log: pino({ level: 'silent' }) });
-    await serving.start();
+    serving = await startServing(gauntlet.stores);
   }, 600_000);
   afterAll(async () => {
     await serving?.stop();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { createServing, type ServingApp, type ServingOptions } from '../../../api/serving.ts';
-import { openStores, type Stores } from '../../../bucket/index.ts';
+import { openPredictionLog, openStores, type PredictionLog, type Stores } from '../../../bucket/index.ts';
 import type { TrainedModel } from '../../../numerics/trained-model.ts';
 import { buildGraph } from '../../../onnx/index.ts';
 import {
@@ -30,15 +30,26 @@ export const replicaOf = (folder: string, name: string): Promise<Stores> =>
 export async function startServing(
   stores: ServingOptions['stores'],
   options: Partial<ServingOptions> = {},
-): Promise<ServingApp & { lines: Record<string, unknown>[] }> {
+): Promise<ServingApp & { lines: Record<string, unknown>[]; predictionLog: PredictionLog }> {
   const lines: Record<string, unknown>[] = [];
   const log = pino(
     { level: 'debug' },
     { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   );
-  const serving = createServing({ stores, pollMs: 10, log, ...options });
+  const home = await mkdtemp(join(tmpdir(), 'gauntlet-serving-home-'));
+  const predictionLog = options.predictionLog ?? (await openPredictionLog({ bucket: stores.serving.bucket, home }));
+  const serving = createServing({ stores, pollMs: 10, log, ...options, predictionLog });
   await serving.start();
-  return { ...serving, lines };
+  return {
+    ...serving,
+    lines,
+    predictionLog,
+    async stop() {
+      await serving.stop();
+      await predictionLog.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
 }
 
 export const post = (app: ServingApp['app'], path: string, body: unknown, headers: Record<string, string> = {}) =>

@@ -80,11 +80,16 @@ export const oddVersion = ({ bytes, inputs, warmUpRows }: OddGraph, model: strin
 });
 
 /** Puts the graph into the bucket and registers it as the model's next version. */
-export async function registerOdd(stores: Stores, model: string, odd: OddGraph): Promise<ModelVersion> {
+export async function registerOdd(
+  stores: Stores,
+  model: string,
+  odd: OddGraph,
+  changes: Partial<ModelVersion> = {},
+): Promise<ModelVersion> {
   await stores.objects.put(odd.bytes);
   const { n: _n, ...version } = oddVersion(odd, model, 1);
   const runId = `odd-${model}-${++registered}`;
-  return stores.versions.create({ ...version, run: runId, cause: { ...version.cause, runId } });
+  return stores.versions.create({ ...version, run: runId, cause: { ...version.cause, runId }, ...changes });
 }
 
 let registered = 0;

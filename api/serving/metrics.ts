@@ -1,0 +1,187 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { PredictionLog } from '../../bucket/index.ts';
+import type { Failure } from '../../schemas/index.ts';
+import type { Challenger } from './challenger/index.ts';
+import type { Challengers } from './challengers.ts';
+import type { Follower } from './follower.ts';
+
+/** Seconds: from a hundredth of a millisecond's graph to a request that waits. */
+const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export interface Observed {
+  model: string;
+  version: number;
+  assigned: string;
+  latencyMs: number;
+  graphMs: number;
+}
+
+/** What /metrics says, in Prometheus' text. Names are a promise: dashboards and alerts rest on them. */
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly requests: Counter;
+  private readonly latency: Histogram;
+  private readonly graph: Histogram;
+  private readonly batch: Histogram;
+  private readonly canaryFailures: Counter;
+  private readonly children = new Map<string, { latency: Labelled; graph: Labelled; answered: { inc(): void } }>();
+
+  constructor(o: {
+    follower: () => Follower;
+    challengers: () => Challengers;
+    challenger: Challenger;
+    predictionLog: PredictionLog;
+    now: () => number;
+  }) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    const byVersion = ['model', 'version', 'assigned'] as const;
+    this.requests = new Counter({
+      name: 'gauntlet_requests_total',
+      help: 'Requests to predict, by the status of their answer; model and version are empty where none was reached.',
+      labelNames: [...byVersion, 'status'],
+      registers,
+    });
+    this.latency = new Histogram({
+      name: 'gauntlet_request_seconds',
+      help: 'From a request to its answer.',
+      labelNames: byVersion,
+      buckets: SECONDS,
+      registers,
+    });
+    this.graph = new Histogram({
+      name: 'gauntlet_graph_seconds',
+      help: 'The run of the graph that a request was in.',
+      labelNames: byVersion,
+      buckets: SECONDS,
+      registers,
+    });
+    this.batch = new Histogram({
+      name: 'gauntlet_batch_rows',
+      help: 'Rows that went through a champion at once.',
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+      registers,
+    });
+    this.canaryFailures = new Counter({
+      name: 'gauntlet_canary_failures_total',
+      help: 'Canary attempts that the champion answered instead.',
+      labelNames: ['model', 'version', 'why'],
+      registers,
+    });
+
+    const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => void) =>
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers,
+        collect() {
+          this.reset();
+          collect(this);
+        },
+      });
+    /** A count that is kept elsewhere. */
+    const counted = (name: string, help: string, labelNames: string[], collect: (counter: Counter) => void) =>
+      new Counter({
+        name,
+        help,
+        labelNames,
+        registers,
+        collect() {
+          this.reset();
+          collect(this);
+        },
+      });
+    const { challenger, predictionLog, now } = o;
+    gauge('gauntlet_serving_revision', 'Last entry of the serving log that was read.', [], (g) => {
+      const { revision } = o.follower().status();
+      if (revision !== undefined) g.set(revision);
+    });
+    gauge('gauntlet_model_age_seconds', 'Since the version that answers was registered.', ['model', 'version'], (g) => {
+      for (const { model } of o.follower().serving())
+        g.set(
+          { model: model.version.model, version: model.version.n },
+          (now() - Date.parse(model.version.createdAt)) / 1000,
+        );
+    });
+    gauge('gauntlet_load_failed', '1 for a version that cannot be loaded here.', ['model', 'version'], (g) => {
+      for (const { model, failures } of o.follower().status().models)
+        for (const { version } of failures) g.set({ model, version }, 1);
+      for (const { model, version, because } of o.challengers().status())
+        if (because !== undefined) g.set({ model, version }, 1);
+    });
+    gauge(
+      'gauntlet_breaker_open',
+      '1 while a canary is not asked because it kept failing.',
+      ['model', 'version'],
+      (g) => {
+        for (const { model, version, as, breaker } of o.challengers().status())
+          if (as === 'canary') g.set({ model, version }, breaker === 'closed' ? 0 : 1);
+      },
+    );
+    gauge('gauntlet_log_lag_rows', 'Records of the prediction log that are not in the bucket yet.', [], (g) =>
+      g.set(predictionLog.lag().rows),
+    );
+    gauge('gauntlet_log_lag_seconds', 'Age of the oldest of them.', [], (g) =>
+      g.set(predictionLog.lag().oldestMs / 1000),
+    );
+    gauge('gauntlet_log_spool_bytes', 'What waits on the local disk for the bucket.', [], (g) =>
+      g.set(predictionLog.lag().spoolBytes),
+    );
+    counted(
+      'gauntlet_log_shed_total',
+      'What the log let go under pressure: shadow scores, inputs, answers.',
+      ['what'],
+      (c) => {
+        for (const [what, n] of Object.entries(predictionLog.lag().shed)) c.inc({ what }, n);
+      },
+    );
+    counted('gauntlet_shadow_dropped_total', 'Rows that no shadow scored, by reason.', ['reason'], (c) => {
+      for (const [reason, n] of Object.entries(challenger.counts().shadowDropped)) c.inc({ reason }, n);
+    });
+    gauge('gauntlet_shadow_queue_rows', 'Rows that wait for a shadow.', [], (g) =>
+      g.set(challenger.counts().shadowQueueRows),
+    );
+    counted('gauntlet_challenger_restarts_total', 'Deaths of the challenger process, by reason.', ['reason'], (c) => {
+      for (const [reason, n] of Object.entries(challenger.counts().restarts)) c.inc({ reason }, n);
+    });
+    counted('gauntlet_challenger_abandoned_total', 'Answers of canaries that came after their deadline.', [], (c) =>
+      c.inc(challenger.counts().abandoned),
+    );
+    gauge('gauntlet_challenger_resident_bytes', 'Memory of the challenger process.', [], (g) =>
+      g.set(challenger.counts().rssBytes),
+    );
+  }
+
+  /** A request that was answered, whatever its status. */
+  answered({ model, version, assigned, latencyMs, graphMs }: Observed): void {
+    const key = `${model} ${version} ${assigned}`;
+    let children = this.children.get(key);
+    if (!children) {
+      const labels = { model, version: String(version), assigned };
+      const counter = this.requests.labels({ ...labels, status: '200' });
+      children = { latency: this.latency.labels(labels), graph: this.graph.labels(labels), answered: counter };
+      this.children.set(key, children);
+    }
+    children.answered.inc();
+    children.latency.observe(latencyMs / 1000);
+    children.graph.observe(graphMs / 1000);
+  }
+
+  refused(model: string | undefined, version: number | undefined, status: number): void {
+    const labels = { model: model ?? '', version: version === undefined ? '' : String(version), assigned: '' };
+    this.requests.inc({ ...labels, status: String(status) });
+  }
+
+  ranBatch(rows: number): void {
+    this.batch.observe(rows);
+  }
+
+  canaryFailed(model: string, { version, why }: Failure): void {
+    this.canaryFailures.inc({ model, version, why });
+  }
+}
+
+interface Labelled {
+  observe(value: number): void;
+}

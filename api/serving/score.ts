@@ -1,0 +1,163 @@
+import { route, type RouteAnswer } from '../../policies/index.ts';
+import type { AnswerReason, Column, Columns, Failure, ModelVersion, Output, RawRow } from '../../schemas/index.ts';
+import type { Challengers } from './challengers.ts';
+import type { Current } from './follower.ts';
+import type { LoadedModel } from './loaded-model.ts';
+
+/** How one row was answered. */
+export interface ScoredRow {
+  routed: RouteAnswer;
+  reason: AnswerReason;
+  /** What answered, or failed to. */
+  version: ModelVersion;
+  output?: Output;
+  /** What failed on the way: the canary, or the version itself where there is no output. */
+  failed?: Failure;
+  graphMs: number;
+}
+
+export interface ScoreRequest {
+  current: Current;
+  /** Decoded by the champion's inputs. */
+  columns: Columns;
+  /** Row i as it is kept: for a challenger whose inputs are not the champion's. */
+  inputs(i: number): RawRow;
+  /** [rows] */
+  units: readonly string[];
+  /** [rows] seconds since 1970 */
+  predictedAt: Float64Array;
+  nowMs: number;
+  /** performance.now() after which the caller does not wait any more */
+  giveUpAt: number;
+  /** How long a canary may take. */
+  canaryDeadlineMs: number;
+  challengers: Challengers;
+  /** The version that a person asked for by name, and what has it. */
+  forced?: { version: number; model?: LoadedModel };
+}
+
+/**
+ * Answers the rows, each by the version that its unit is assigned to. Whatever becomes of a canary, the champion answers
+ * its rows in the same request: a failing canary costs nobody an answer.
+ */
+export async function score(request: ScoreRequest): Promise<ScoredRow[]> {
+  const { current, columns, units, nowMs, forced } = request;
+  const routed = units.map((unit) => route(current.revision.serving, unit, nowMs, forced?.version)!);
+  if (forced) return forceRows(request, routed);
+  const canaryRows = routed.flatMap(({ assigned }, i) => (assigned === 'canary' ? i : []));
+  if (canaryRows.length === 0) return championRows(request, routed);
+  const rest = routed.flatMap(({ assigned }, i) => (assigned === 'canary' ? [] : i));
+  const rows: ScoredRow[] = Array.from({ length: columns.rows });
+  const [canary, champion] = await Promise.all([
+    canaryScores(request, routed, canaryRows),
+    rest.length > 0
+      ? championRows(
+          taken(request, rest),
+          rest.map((i) => routed[i]!),
+        )
+      : [],
+  ]);
+  rest.forEach((i, k) => (rows[i] = champion[k]!));
+  canaryRows.forEach((i, k) => (rows[i] = canary[k]!));
+  return rows;
+}
+
+async function championRows(
+  { current: { model }, columns, predictedAt, giveUpAt }: ScoreRequest,
+  routed: readonly RouteAnswer[],
+): Promise<ScoredRow[]> {
+  const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
+  return outputs.map((output, i) => ({
+    ...resultOf(model.version, output),
+    routed: routed[i]!,
+    reason: 'champion' as const,
+    version: model.version,
+    graphMs,
+  }));
+}
+
+async function canaryScores(
+  request: ScoreRequest,
+  routed: readonly RouteAnswer[],
+  rows: readonly number[],
+): Promise<ScoredRow[]> {
+  const { current, challengers, canaryDeadlineMs } = request;
+  const version = routed[rows[0]!]!.version;
+  const leftMs = request.giveUpAt - performance.now();
+  const deadlineMs = Math.max(1, Math.min(canaryDeadlineMs, leftMs / 2));
+  const asked = await challengers.ask(version, current.model.version, taken(request, rows), deadlineMs);
+  const answered: (ScoredRow | undefined)[] = rows.map((i, k) => {
+    if (!asked.ok) return undefined;
+    const output = asked.outputs[k]!;
+    if ('failed' in output) return undefined;
+    return { routed: routed[i]!, reason: 'canary', version: asked.version, output, graphMs: asked.graphMs };
+  });
+  const rest = rows.flatMap((_, k) => (answered[k] ? [] : k));
+  if (rest.length === 0) return answered as ScoredRow[];
+  const champions = await championRows(
+    taken(
+      request,
+      rest.map((k) => rows[k]!),
+    ),
+    rest.map((k) => routed[rows[k]!]!),
+  );
+  rest.forEach((k, j) => {
+    const failed = asked.ok ? notFinite(asked.version, asked.outputs[k] as { failed: string }) : asked.failed;
+    const reason = asked.ok ? 'canary-failed' : asked.reason;
+    // Where the champion fails as well, that is what the caller is told; the canary's failure is counted in the metrics.
+    const own = champions[j]!;
+    answered[k] = { ...own, reason, ...(failed && !own.failed && { failed }) };
+  });
+  return answered as ScoredRow[];
+}
+
+/** Forced rows fall back on nobody: who asks for a version by name wants to hear how it does. */
+async function forceRows(request: ScoreRequest, routed: readonly RouteAnswer[]): Promise<ScoredRow[]> {
+  const { current, columns, predictedAt, challengers, giveUpAt, forced } = request;
+  const { version, model } = forced!;
+  if (model) {
+    const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
+    return outputs.map((output, i) => ({
+      ...resultOf(model.version, output),
+      routed: routed[i]!,
+      reason: 'forced' as const,
+      version: model.version,
+      graphMs,
+    }));
+  }
+  const waitMs = Math.min(FORCED_WAIT_MS, Math.max(1, giveUpAt - performance.now()));
+  const asked = await challengers.ask(version, current.model.version, request, waitMs, { forced: true });
+  return routed.map((one, i) => {
+    const common = { routed: one, reason: 'forced' as const, version: asked.version ?? current.model.version };
+    if (asked.ok) return { ...common, ...resultOf(asked.version, asked.outputs[i]!), graphMs: asked.graphMs };
+    const failed = asked.failed ?? { version, why: 'died' as const, detail: 'it is not loaded here' };
+    return { ...common, failed, graphMs: 0 };
+  });
+}
+
+const FORCED_WAIT_MS = 10_000;
+
+const resultOf = (version: ModelVersion, output: Output | { failed: string }): Pick<ScoredRow, 'output' | 'failed'> =>
+  'failed' in output ? { failed: notFinite(version, output) } : { output };
+
+const notFinite = ({ n: version }: ModelVersion, { failed }: { failed: string }): Failure => ({
+  version,
+  why: 'not-finite',
+  detail: failed.slice(0, 300),
+});
+
+/** The request for some of its rows only. */
+function taken(request: ScoreRequest, rows: readonly number[]): ScoreRequest {
+  if (rows.length === request.columns.rows) return request;
+  const columns: Record<string, Column> = {};
+  for (const [name, column] of Object.entries(request.columns.columns))
+    columns[name] =
+      column instanceof Float64Array ? Float64Array.from(rows, (i) => column[i]!) : rows.map((i) => column[i]!);
+  return {
+    ...request,
+    columns: { rows: rows.length, columns },
+    inputs: (k) => request.inputs(rows[k]!),
+    units: rows.map((i) => request.units[i]!),
+    predictedAt: Float64Array.from(rows, (i) => request.predictedAt[i]!),
+  };
+}
