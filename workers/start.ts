@@ -13,7 +13,7 @@ import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
 import { openLog } from './log.ts';
-import { ensureSchedules } from './schedules.ts';
+import { ensureLabelSchedules, ensureSchedules } from './schedules.ts';
 import { connect, connectWorker, ensureSearchAttributes, findTemporal } from './temporal/index.ts';
 
 export interface StartOptions {
@@ -95,6 +95,7 @@ export async function start(options: StartOptions): Promise<Running> {
     const failed = new Promise<never>((_, reject) => runs.forEach((run) => void run.catch(reject)));
     failed.catch(() => {}); // whoever waits for it is told; nobody has to
     await ensureSchedules(connected.client);
+    await ensureLabelSchedules(connected.client, stores, say);
     say('Workers: pipeline and training, in this process');
 
     const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
@@ -192,7 +193,8 @@ function megabytes(env: NodeJS.ProcessEnv, name: string): number | undefined {
 }
 
 /** Paths that the serving app answers; the control app has the rest. */
-const SERVING = /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
+const SERVING =
+  /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
 
 async function listen(
   server: Server,
