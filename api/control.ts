@@ -18,7 +18,8 @@ import { promote } from './control/promotion.ts';
 import * as routes from './control/routes.ts';
 import type { Check } from './control/shapes.ts';
 import { readStatus } from './control/status.ts';
-import { startWorkflow, type TemporalOptions } from './control/temporal.ts';
+import { ensureLabelSchedule } from './control/schedules.ts';
+import { startWorkflow, withTemporal, type TemporalOptions } from './control/temporal.ts';
 import { describeTraining } from './control/training.ts';
 import {
   issuesOfZod,
@@ -143,7 +144,9 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   app.openapi(routes.applyFolder, async (c) => {
     const { dryRun, by } = c.req.valid('query');
     const form = await c.req.formData();
-    return c.json(await applyUpload(stores, form, { by: by ?? 'api', dryRun: dryRun === 'true', now: now() }), 200);
+    const applied = await applyUpload(stores, form, { by: by ?? 'api', dryRun: dryRun === 'true', now: now() });
+    if (!applied.dryRun) await scheduleLabels(applied.model);
+    return c.json(applied, 200);
   });
   app.openapi(routes.getProject, async (c) => {
     const { model } = c.req.valid('param');
@@ -160,6 +163,16 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   });
 
   return app;
+
+  /** What is applied is applied: where Temporal does not answer, the next start or apply schedules it. */
+  async function scheduleLabels(model: string): Promise<void> {
+    try {
+      const project = await stores.projects.newest(model);
+      if (project) await withTemporal(o, (client) => ensureLabelSchedule(client, project));
+    } catch (error) {
+      o.log.error({ model, err: error }, 'the import of labels could not be scheduled');
+    }
+  }
 }
 
 /** Paths and components of the operators' routes, for the server's one OpenAPI document. */

@@ -4,6 +4,7 @@ import { applyProject } from '../activities/project/apply.ts';
 import { readProjectFolder } from '../activities/project/read-folder.ts';
 import { ApiProblem, createClient, type Client } from '../api/client.ts';
 import { UserError, type ModelVersion } from '../schemas/index.ts';
+import { ensureLabelSchedules } from '../workers/schedules.ts';
 import { start, type Running } from '../workers/start.ts';
 import { bucketUrl, modelsFolder, whoami } from './environment.ts';
 import { followTraining } from './follow.ts';
@@ -86,7 +87,7 @@ function untilSignal(ended: AbortController): Promise<void> {
 }
 
 /** Applies every project, and goes on past one that cannot be: the others are served all the same. */
-async function applyAll({ stores }: Running, say: (line: string) => void): Promise<string[]> {
+async function applyAll({ stores, client }: Running, say: (line: string) => void): Promise<string[]> {
   const models: string[] = [];
   for (const folder of await projectFolders(modelsFolder()))
     try {
@@ -99,6 +100,7 @@ async function applyAll({ stores }: Running, say: (line: string) => void): Promi
       if (!(error instanceof UserError)) throw error;
       say(`Project in ${folder}: not applied. ${error.message}`);
     }
+  await ensureLabelSchedules(client, stores, say);
   return models;
 }
 

@@ -1,5 +1,7 @@
-import { ScheduleAlreadyRunning, ScheduleOverlapPolicy, type Client, type ScheduleOptions } from '@temporalio/client';
-import { TASK_QUEUE } from '../schemas/index.ts';
+import { ScheduleOverlapPolicy, type Client, type ScheduleOptions } from '@temporalio/client';
+import { ensureLabelSchedule, ensureSchedule } from '../api/control/schedules.ts';
+import type { Stores } from '../bucket/index.ts';
+import { TASK_QUEUE, UserError } from '../schemas/index.ts';
 
 /** Schedules that every Gauntlet has. */
 export const SCHEDULES: readonly ScheduleOptions[] = [
@@ -21,22 +23,28 @@ export const SCHEDULES: readonly ScheduleOptions[] = [
   },
 ];
 
-/**
- * Makes these schedules, or brings those that are there up to date; one that a person paused stays paused. Safe to repeat,
- * and for several processes at once.
- */
+/** Makes these schedules, or brings those that are there up to date. Safe to repeat, and for several processes at once. */
 export async function ensureSchedules(
   client: Client,
   schedules: readonly ScheduleOptions[] = SCHEDULES,
 ): Promise<void> {
-  for (const schedule of schedules)
-    try {
-      await client.schedule.create(schedule);
-    } catch (error) {
-      if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-      const { scheduleId, memo: _, state: __, ...wanted } = schedule;
-      await client.schedule
-        .getHandle(scheduleId)
-        .update(({ state }) => ({ ...wanted, state: { paused: state.paused, note: state.note } }));
-    }
+  for (const schedule of schedules) await ensureSchedule(client, schedule);
+}
+
+/** One for each model whose newest applied project imports labels. What cannot be scheduled is told, and left. */
+export async function ensureLabelSchedules(
+  client: Client,
+  { projects }: Pick<Stores, 'projects'>,
+  say: (line: string) => void,
+): Promise<void> {
+  for (const model of await projects.models()) {
+    const project = await projects.newest(model).catch((error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      say(`Labels of ${model}: ${error.message}`);
+    });
+    if (project)
+      await ensureLabelSchedule(client, project).catch((error: unknown) => {
+        say(`Labels of ${model}: their import could not be scheduled. ${(error as Error).message}`);
+      });
+  }
 }

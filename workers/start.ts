@@ -5,6 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 import type { Client } from '@temporalio/client';
 import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
+import { dispatch } from '../api/dispatch.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
 import type { Check } from '../api/control/shapes.ts';
 import { openPredictionLog, openStores, type Stores } from '../bucket/index.ts';
@@ -116,11 +117,7 @@ export async function start(options: StartOptions): Promise<Running> {
       log,
       serving: () => loadedModels(serving),
     });
-    answer = (request) => {
-      const { pathname } = new URL(request.url);
-      if (pathname === '/') return Response.redirect(new URL('/docs', request.url), 302);
-      return (SERVING.test(pathname) ? serving.app : control).fetch(request);
-    };
+    answer = dispatch(serving.app, control);
     await serving.start();
     undo.push(() => serving.stop());
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
@@ -191,10 +188,6 @@ function megabytes(env: NodeJS.ProcessEnv, name: string): number | undefined {
   if (Number.isFinite(mb) && mb > 0) return mb;
   throw new UserError('BadSetting', `${name} is ${JSON.stringify(text)}; expected a number of megabytes, such as 512.`);
 }
-
-/** Paths that the serving app answers; the control app has the rest. */
-const SERVING =
-  /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
 
 async function listen(
   server: Server,
