@@ -255,12 +255,7 @@ function forcedOf(header: string | undefined, { revision }: Current, follower: F
   const warm = follower.warm(model, version);
   if (warm) return { version, model: warm };
   if (challengers.loaded(model, version)) return { version };
-  const here = [
-    ...follower
-      .status()
-      .models.filter((one) => one.model === model)
-      .flatMap(({ warm: versions }) => versions),
-  ];
+  const here = follower.status().models.find((one) => one.model === model)?.warm ?? [];
   for (const one of challengers.status()) if (one.model === model && one.loaded) here.push(one.version);
   throw new ProblemError({
     status: 409,

@@ -1,0 +1,23 @@
+interface App {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Paths that the serving app answers; the control app has the rest. */
+const SERVING =
+  /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
+
+/** Both apps on one port. */
+export function dispatch(serving: App, control: App): (request: Request) => Response | Promise<Response> {
+  return (request) => {
+    const path = pathOf(request.url);
+    if (path === '/') return Response.redirect(new URL('/docs', request.url), 302);
+    return (SERVING.test(path) ? serving : control).fetch(request);
+  };
+}
+
+/** A URL object for each request would cost more than routing it. */
+function pathOf(url: string): string {
+  const from = url.indexOf('/', url.indexOf('//') + 2);
+  const query = url.indexOf('?', from);
+  return from === -1 ? '/' : url.slice(from, query === -1 ? undefined : query);
+}

@@ -1,0 +1,71 @@
+/** A server under load: `echo`, or `ours` on a bucket. Told by its parent to profile; ends with it. */
+import { createServer } from 'node:http';
+import { Session } from 'node:inspector/promises';
+import type { Profiler } from 'node:inspector';
+import { getRequestListener } from '@hono/node-server';
+import { Hono } from 'hono';
+import pino from 'pino';
+import { dispatch } from '../../api/dispatch.ts';
+import { createServing } from '../../api/serving.ts';
+import { openPredictionLog, openStores } from '../../bucket/index.ts';
+
+const [kind, bucket, home] = process.argv.slice(2) as ['echo' | 'ours', string, string];
+
+async function ours(): Promise<(request: Request) => Response | Promise<Response>> {
+  const stores = await openStores({ bucket, home });
+  const log = pino({ level: 'info' }, pino.destination({ dest: `${home}/bench.log`, sync: false }));
+  const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
+  const serving = createServing({ stores, predictionLog, log });
+  await serving.start();
+  process.on('SIGTERM', () => {
+    void (async () => {
+      await serving.stop();
+      await predictionLog.close();
+      process.exit(0);
+    })();
+  });
+  const loaded = setInterval(() => {
+    if (!serving.ready().ready || !serving.status().challengers.every((one) => one.loaded)) return;
+    clearInterval(loaded);
+    process.send!({ ready: true });
+  }, 20);
+  return dispatch(serving.app, new Hono());
+}
+
+function echo(): (request: Request) => Response | Promise<Response> {
+  const app = new Hono();
+  app.post('/predict', async (c) => c.json(await c.req.json<object>()));
+  process.send!({ ready: true });
+  return (request) => app.fetch(request);
+}
+
+let answer: (request: Request) => Response | Promise<Response>;
+const server = createServer(getRequestListener((request) => answer(request)));
+await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+process.send!({ port: (server.address() as { port: number }).port });
+answer = kind === 'echo' ? echo() : await ours();
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message: { profileMs: number }) => void profile(message.profileMs));
+
+/** Time of each function itself, in percent of the time that was not idle, largest first. */
+async function profile(ms: number): Promise<void> {
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.start');
+  await new Promise((done) => setTimeout(done, ms));
+  const { profile: found } = (await session.post('Profiler.stop')) as { profile: Profiler.Profile };
+  session.disconnect();
+  const own = new Map<string, number>();
+  let busy = 0;
+  for (const { callFrame, hitCount = 0 } of found.nodes) {
+    if (callFrame.functionName === '(idle)') continue;
+    busy += hitCount;
+    const file = callFrame.url.split('/').slice(-2).join('/');
+    const name = `${callFrame.functionName || '(anonymous)'}${file ? ` ${file}:${callFrame.lineNumber + 1}` : ''}`;
+    own.set(name, (own.get(name) ?? 0) + hitCount);
+  }
+  const top = [...own].sort((a, b) => b[1] - a[1]).map(([name, hits]) => [name, (100 * hits) / busy]);
+  process.send!({ profile: top.slice(0, 25) });
+}
