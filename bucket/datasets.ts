@@ -21,4 +21,4 @@ export class Datasets {
   }
 }
 
-const keyOf = (name: string, hash: string): string => `datasets/${name}/${hash}.json`;
+export const keyOf = (name: string, hash: string): string => `datasets/${name}/${hash}.json`;

@@ -4,7 +4,7 @@
  */
 export type { Bucket } from './bucket.ts';
 export { holderOf, rollbackCause, sameCause } from './cause.ts';
-export { Datasets } from './datasets.ts';
+export { Datasets, keyOf as datasetKey } from './datasets.ts';
 export { DirectoryBucket } from './directory.ts';
 export { isKey } from './key.ts';
 export { LabelImports } from './label-imports.ts';
@@ -14,6 +14,7 @@ export {
   rowsKey,
   rowsPrefix,
   uncompacted,
+  type HourFiles,
   type LogFiles,
   type LogHour,
   type Uploaded,
@@ -22,9 +23,15 @@ export { Looks } from './looks.ts';
 export { Objects } from './objects.ts';
 export { openBucket } from './open.ts';
 export { openPredictionLog, writeSegment, type LogLag, type PredictionLog } from './prediction-log/prediction-log.ts';
-export { Projects } from './projects.ts';
+export { Projects, keyOf as projectKey } from './projects.ts';
 export { rollBack } from './roll-back.ts';
-export { Runs } from './runs.ts';
-export { ServingLog, type Appended, type NewRevision, type ServingTable } from './serving-log.ts';
+export { Runs, keyOf as runKey } from './runs.ts';
+export {
+  entryKey as revisionKey,
+  ServingLog,
+  type Appended,
+  type NewRevision,
+  type ServingTable,
+} from './serving-log.ts';
 export { openStores, type Stores } from './stores.ts';
-export { Versions } from './versions.ts';
+export { Versions, keyOf as versionKey } from './versions.ts';

@@ -35,6 +35,15 @@ export interface LogFiles {
   broken: number;
 }
 
+/** One hour of the log in local files, by the keys that they were read from. */
+export interface HourFiles {
+  rows: { model: string; key: string; path: string }[];
+  /** Raw segments that are in no Parquet. */
+  segments: { key: string; path: string }[];
+  /** Lines that were broken when the hour was compacted. */
+  broken: number;
+}
+
 /** Uploads are stamped by the server's clock; `to` is left out where labels of the last hours matter. */
 export interface Uploaded {
   from?: Date;
@@ -115,26 +124,45 @@ export class LogHours {
   async files(model: string, uploaded: Uploaded, scratch: string): Promise<LogFiles> {
     const files: LogFiles = { parquet: [], raw: [], broken: 0 };
     for (const listed of await this.list(uploaded)) {
-      const hour = await this.#resolve(listed, model, scratch);
-      files.parquet.push(...hour.parquet);
-      files.raw.push(...hour.raw);
+      const hour = await this.hour(listed, (name) => name === model, scratch);
+      files.parquet.push(...hour.rows.map(({ path }) => path));
+      files.raw.push(...hour.segments.map(({ path }) => path));
       files.broken += hour.broken;
     }
     return files;
   }
 
-  async #resolve(listed: LogHour, model: string, scratch: string): Promise<LogFiles> {
+  /**
+   * One hour: its raw segments, and the Parquet of models that are wanted.
+   *
+   * @throws {UserError} if a file of it is damaged or lost
+   */
+  async hour(
+    listed: LogHour,
+    wanted: (model: string, rows: HourManifest['models'][string]) => boolean,
+    scratch: string,
+  ): Promise<HourFiles> {
     let missing = '';
-    for (let tries = 0, hour = listed; tries < MOST_TRIES; tries++, hour = await this.look(hour.hour)) {
+    retry: for (let tries = 0, hour = listed; tries < MOST_TRIES; tries++, hour = await this.look(hour.hour)) {
       const manifest = await this.newest(hour);
-      const rows = manifest?.models[model];
-      const parquet = rows && (await this.rows(rows, scratch));
-      if (rows && !parquet) {
-        missing = rows.key;
-        continue;
+      const rows: HourFiles['rows'] = [];
+      for (const [model, stored] of Object.entries(manifest?.models ?? {})) {
+        if (!wanted(model, stored)) continue;
+        const path = await this.rows(stored, scratch);
+        if (path === undefined) {
+          missing = stored.key;
+          continue retry;
+        }
+        rows.push({ model, key: stored.key, path });
       }
-      const raw = await this.segments(uncompacted(hour, manifest), scratch);
-      if (raw) return { parquet: parquet ? [parquet] : [], raw, broken: manifest?.broken ?? 0 };
+      const keys = uncompacted(hour, manifest);
+      const segments = await this.segments(keys, scratch);
+      if (segments)
+        return {
+          rows,
+          segments: segments.map((path, i) => ({ key: keys[i]!, path })),
+          broken: manifest?.broken ?? 0,
+        };
     }
     throw lost(missing, listed.hour);
   }

@@ -46,4 +46,4 @@ export class Projects {
   }
 }
 
-const keyOf = (model: string, n: number): string => `projects/${model}/${n}.json`;
+export const keyOf = (model: string, n: number): string => `projects/${model}/${n}.json`;

@@ -12,11 +12,11 @@ export class Runs {
 
   /** A run is recorded once: who repeats it gets the record that is there. */
   async create(run: Run): Promise<Run> {
-    return (await createRecord(this.#bucket, Run, `runs/${run.model}/${run.id}.json`, run)).record;
+    return (await createRecord(this.#bucket, Run, keyOf(run.model, run.id), run)).record;
   }
 
   read(model: string, id: string): Promise<Run | undefined> {
-    return readRecord(this.#bucket, Run, `runs/${model}/${id}.json`);
+    return readRecord(this.#bucket, Run, keyOf(model, id));
   }
 
   /** Newest first: ids begin with the time. */
@@ -51,5 +51,7 @@ export class Runs {
     for (const key of await keysUnder(this.#bucket, `runs/${model}/${run}/`)) await this.#bucket.remove(key);
   }
 }
+
+export const keyOf = (model: string, id: string): string => `runs/${model}/${id}.json`;
 
 const checkpoints = (model: string, run: string): string => `runs/${model}/${run}/checkpoints/`;

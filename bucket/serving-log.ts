@@ -147,7 +147,7 @@ export class ServingLog {
   }
 }
 
-const entryKey = (n: number): string => `serving/${padded(n)}.json`;
+export const entryKey = (n: number): string => `serving/${padded(n)}.json`;
 
 const copyOf = ({ n, models }: ServingTable): ServingTable => ({ n, models: { ...models } });
 

@@ -47,4 +47,4 @@ export class Versions {
   }
 }
 
-const keyOf = (model: string, n: number): string => `versions/${model}/${n}.json`;
+export const keyOf = (model: string, n: number): string => `versions/${model}/${n}.json`;
