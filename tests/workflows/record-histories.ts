@@ -78,6 +78,21 @@ try {
   await record('rollback', 'rollback', 'rollback-small', { model: 'small', by: 'ana', reason: 'history' });
   await gauntlet.apply(await writeSmallProject(join(gauntlet.folder, 'served'), { name: 'served', spec }));
   await record('training-pipeline-promoted', 'trainingPipeline', 'train-served', { model: 'served', promote: true });
+
+  const labelled = join(gauntlet.folder, 'labelled');
+  const label = { maturesAt: 'predicted_at + 7 days', import: {} };
+  await writeSmallProject(labelled, { name: 'labelled', spec: { ...spec, label } });
+  const sql =
+    'SELECT visit_id AS entity, visited_on AS happened_at, bought AS label, visited_on + 7 AS known_at FROM visits';
+  await writeFile(join(labelled, 'labels.sql'), sql);
+  await gauntlet.apply(labelled);
+  await record('import-labels-imported', 'importLabels', 'import-labels-labelled', {
+    model: 'labelled',
+    asOf: '2024-06-01',
+  });
+  await writeFile(join(labelled, 'labels.sql'), sql.replace('bought', 'bougth'));
+  await gauntlet.apply(labelled);
+  await record('import-labels-refused', 'importLabels', 'import-labels-labelled', { model: 'labelled' });
 } finally {
   await gauntlet.stop();
 }

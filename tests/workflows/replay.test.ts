@@ -35,6 +35,8 @@ describe('golden histories', () => {
     expect((await histories()).map(({ name }) => name)).toEqual([
       'housekeeping-hour-not-closed.json',
       'housekeeping.json',
+      'import-labels-imported.json',
+      'import-labels-refused.json',
       'promotion-forced.json',
       'promotion-needs-stages.json',
       'promotion-promoted.json',
