@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -191,6 +191,14 @@ describe('a child that is killed by hand', () => {
 });
 
 describe('a parent that is killed', () => {
+  const parents: ChildProcess[] = [];
+  const children: number[] = [];
+  afterEach(async () => {
+    for (const parent of parents.splice(0)) parent.kill('SIGKILL');
+    // Where the test has failed, one is left.
+    for (const pid of children.splice(0)) if (!(await isGone(pid))) process.kill(pid, 'SIGKILL');
+  });
+
   const program = fileURLToPath(new URL('./parent-program.ts', import.meta.url));
 
   async function startParent() {
@@ -203,11 +211,10 @@ describe('a parent that is killed', () => {
     });
     const lines: Record<string, unknown>[] = [];
     createInterface({ input: parent.stdout }).on('line', (line) => lines.push(JSON.parse(line)));
+    parents.push(parent);
     const said = (what: string) => expect.poll(() => lines.some((line) => line['said'] === what), SOON).toBe(true);
-    await said('loaded').catch((error: unknown) => {
-      parent.kill('SIGKILL');
-      throw error;
-    });
+    await said('loaded');
+    children.push(pidOf(lines));
     return { parent, lines, said, pid: pidOf(lines) };
   }
 
