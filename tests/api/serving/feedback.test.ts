@@ -1,11 +1,14 @@
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import { problemOnError } from '../../../api/problem.ts';
 import { feedbackOpenApi } from '../../../api/serving/feedback-openapi.ts';
 import { feedbackRoutes, type FeedbackAnswer, type FeedbackOptions } from '../../../api/serving/feedback.ts';
+import { openPredictionLog } from '../../../bucket/index.ts';
 import { Label, ModelVersion, Problem, UserError, type NewLogRecord } from '../../../schemas/index.ts';
-import { bookings, constant, flowers, type Made } from './fixture.ts';
+import { bookings, constant, flowers, temporaryStores, type Made } from './fixture.ts';
 
 const HASH = '0'.repeat(64);
 const NOW = Date.parse('2017-03-10T12:00:00Z');
@@ -377,6 +380,33 @@ describe('a log that cannot be written', () => {
     release();
     await sent;
   });
+});
+
+it('over the real log: on disk when it is acknowledged, in the bucket soon after, each label once', async () => {
+  const temporary = await temporaryStores();
+  const { bucket } = temporary.stores;
+  const limits = { segmentMs: 60_000 };
+  const log = await openPredictionLog({ bucket, home: join(temporary.folder, 'home'), limits });
+  try {
+    const feedback = mounted(version(bookings), { log });
+    const bulk = Array.from({ length: 3000 }, (_, i) => ({ requestId: `r-${i}`, value: true, labelId: `l-${i}` }));
+    await feedback.ok(lines(...bulk), NDJSON);
+    const { spoolBytes } = log.lag();
+    expect(spoolBytes).toBeGreaterThan(3000 * 100);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => feedback.ok({ requestId: `one-${i}`, value: false })));
+    await log.flush();
+    const found: Label[] = [];
+    for await (const { key } of bucket.list('log/raw/'))
+      for (const line of gunzipSync((await bucket.read(key))!)
+        .toString('utf8')
+        .split('\n')
+        .filter(Boolean))
+        found.push(Label.parse(JSON.parse(line)));
+    expect([found.length, new Set(found.map(({ labelId }) => labelId)).size]).toEqual([3020, 3020]);
+  } finally {
+    await log.close();
+    await temporary.remove();
+  }
 });
 
 describe('fuzz', () => {
