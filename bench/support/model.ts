@@ -1,7 +1,7 @@
 import { openStores, type Stores } from '../../bucket/index.ts';
 import type { Tree } from '../../numerics/trained-model.ts';
 import { buildGraph } from '../../onnx/index.ts';
-import { GraphSpec, type RawRow, type Serving } from '../../schemas/index.ts';
+import { GraphSpec, InputSchema, type RawRow, type Serving } from '../../schemas/index.ts';
 
 /** 500 trees of depth 6 over six raw inputs, three of them strings: seeded, so the same bytes each time. */
 const TREES = 500;
@@ -33,6 +33,13 @@ export async function writeBench(bucket: string, home: string, serving: Partial<
   return stores;
 }
 
+/** Inputs that the graphs of tests/api/serving/challenger/odd-graphs.ts take beside those of the bench. */
+const LEVERS = InputSchema.parse({
+  x: { type: 'number', optional: true, nullable: true },
+  ms: { type: 'number', optional: true },
+  mb: { type: 'number', optional: true },
+});
+
 export async function registerGraph(stores: Stores, bytes: Uint8Array, step: string, warmUpRows: RawRow[] = [ROW]) {
   const onnx = await stores.objects.put(bytes);
   const hash = '0'.repeat(64);
@@ -47,7 +54,7 @@ export async function registerGraph(stores: Stores, bytes: Uint8Array, step: str
     onnx,
     algorithm: 'gradientBoosting',
     entity: 'customer_id',
-    inputs: graph.inputs,
+    inputs: { ...graph.inputs, ...LEVERS },
     usesPredictedAt: true,
     threshold: 0.5,
     strataEdgesDays: [],
