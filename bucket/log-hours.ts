@@ -84,8 +84,9 @@ export class LogHours {
       else return;
       hours.set(hour, known);
     };
+    // A name within the folder, before all that are there: after a folder's own name SeaweedFS passes over the folder.
     for (const prefix of ['log/raw/', 'log/hours/'])
-      for await (const { key } of this.#bucket.list(prefix, first && prefix + first)) {
+      for await (const { key } of this.#bucket.list(prefix, first && `${prefix}${first}/0`)) {
         if (last && key.slice(prefix.length, prefix.length + last.length) > last) break;
         add(key);
       }

@@ -7,6 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Bucket } from '../../bucket/bucket.ts';
 import { DirectoryBucket, LogHours, rowsKey } from '../../bucket/index.ts';
 import type { HourManifest } from '../../schemas/index.ts';
+import { CREDENTIALS, installS3Server, startS3Server } from '../servers/s3.ts';
+import { S3Bucket } from '../../bucket/s3.ts';
 import { answer, DAY_MS, HOUR_MS, segmentBytes, segmentKey, T0 } from '../sql/log-records.ts';
 
 let folder: string;
@@ -207,3 +209,39 @@ describe('while an hour is compacted', () => {
     expect(files.raw.length).toBeLessThan(2);
   });
 });
+
+const installed = await installS3Server();
+it.skipIf(!installed.ok)(
+  'on S3, hours between two times are those that a directory lists, and their files are the same',
+  async () => {
+    const server = await startS3Server(installed.ok ? installed.folder : '');
+    const remote = await S3Bucket.open({
+      endpoint: server.endpoint,
+      credentials: CREDENTIALS,
+      bucket: await server.newBucket(),
+    });
+    try {
+      const segments = [];
+      for (const h of [0, 1, 2, 24]) segments.push(await upload(T0 + h * HOUR_MS, h));
+      await close(1, [segments[0]!]);
+      for await (const { key } of bucket.list('log/')) await remote.create(key, (await bucket.read(key))!);
+      const [local, far] = [new LogHours(bucket, cache()), new LogHours(remote, cache())];
+      for (const range of [
+        {},
+        { from: new Date('2026-11-24T09:30:00Z') },
+        { from: new Date('2026-11-24T10:30:00Z') },
+        { from: new Date('2026-11-24T23:00:00Z') },
+        { from: new Date('2026-11-23T12:00:00Z') },
+        { from: new Date('2026-11-25T12:00:00Z') },
+        { from: new Date('2026-11-24T09:30:00Z'), to: new Date('2026-11-24T11:00:00Z') },
+      ])
+        expect(await far.list(range)).toEqual(await local.list(range));
+      const { parquet, raw } = await far.files('churn', {}, scratch);
+      expect(await Promise.all(parquet.map((path) => readFile(path, 'utf8')))).toEqual(['rows 1']);
+      expect(raw).toHaveLength(3);
+    } finally {
+      remote.close();
+      await server.stop();
+    }
+  },
+);
