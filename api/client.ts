@@ -124,6 +124,8 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
       call<typeof routes.listVersions>('get', '/v1/models/{model}/versions', { params: { model } }),
     version: (model: string, n: number) =>
       call<typeof routes.getVersion>('get', '/v1/models/{model}/versions/{n}', { params: { model, n } }),
+    history: (model: string, query: { at?: string; limit?: number } = {}) =>
+      call<typeof routes.getHistory>('get', '/v1/models/{model}/history', { params: { model }, query }),
     train: (model: string, body: BodyOf<typeof routes.startTraining>, workflowId?: string) =>
       call<typeof routes.startTraining>('post', '/v1/models/{model}/train', {
         params: { model },

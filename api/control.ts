@@ -3,6 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { isKey, rollBack, rollbackCause, type Stores } from '../bucket/index.ts';
 import { didYouMean } from '../schemas/index.ts';
 import { diagnose } from './control/doctor.ts';
+import { readHistory } from './control/history.ts';
 import { importLabels } from './control/label-import.ts';
 import type { OpenApiPart } from './openapi.ts';
 import {
@@ -73,6 +74,10 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     const { model, n } = c.req.valid('param');
     await requireModel(stores, model);
     return c.json(await requireVersion(stores, model, n), 200);
+  });
+  app.openapi(routes.getHistory, async (c) => {
+    const { model } = c.req.valid('param');
+    return c.json(await readHistory(stores, model, { ...c.req.valid('query'), now: now() }), 200);
   });
 
   app.openapi(routes.startTraining, async (c) => {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { ModelName, Revision } from '../schemas/index.ts';
+import { ModelName, Revision, UserError } from '../schemas/index.ts';
 import type { Bucket } from './bucket.ts';
 import { holderOf, sameCause } from './cause.ts';
 import { padded } from './key.ts';
@@ -94,14 +94,18 @@ export class ServingLog {
     }
   }
 
-  /** A model's entries, newest first, by their `was`. */
+  /** A model's entries, newest first, by their `was`. @throws {UserError} BrokenRecord where one is damaged or lost */
   async *history(head: Revision): AsyncIterable<Revision> {
     for (let entry: Revision | undefined = head; entry;) {
       yield entry;
       if (entry.was === 0) return;
       const { was, n }: Revision = entry;
       entry = await this.at(was);
-      if (!entry) throw new Error(`serving entry ${n} follows ${was}, which is missing`);
+      if (!entry)
+        throw new UserError(
+          'BrokenRecord',
+          `${entryKey(n)} follows ${entryKey(was)}, which is not in the bucket. Restore it from a backup of the bucket.`,
+        );
     }
   }
 

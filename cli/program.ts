@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { applyCommand } from './commands/apply.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { feedbackCommand } from './commands/feedback.ts';
+import { historyCommand } from './commands/history.ts';
 import { importLabelsCommand } from './commands/import-labels.ts';
 import { modelsCommand } from './commands/models.ts';
 import { predictCommand } from './commands/predict.ts';
@@ -38,6 +39,7 @@ ${EXIT_CODES_HELP}`,
     runsCommand(),
     modelsCommand(),
     statusCommand(),
+    historyCommand(),
     predictCommand(),
     feedbackCommand(),
     importLabelsCommand(),

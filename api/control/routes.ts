@@ -1,7 +1,17 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { Applied, ModelName, ModelVersion, Problem, Project, RollbackResult, Run } from '../../schemas/index.ts';
+import {
+  Applied,
+  Instant,
+  ModelName,
+  ModelVersion,
+  Problem,
+  Project,
+  RollbackResult,
+  Run,
+} from '../../schemas/index.ts';
 import {
   Diagnosis,
+  History,
   ImportLabelsBody,
   LabelImporting,
   ModelDetail,
@@ -74,6 +84,21 @@ export const getVersion = createRoute({
   summary: 'One version, as it was registered',
   request: { params: model.extend({ n: z.coerce.number().int().positive() }) },
   responses: { 200: json(ModelVersion, 'The version'), ...notFound, ...invalid },
+});
+
+export const getHistory = createRoute({
+  method: 'get',
+  path: '/v1/models/{model}/history',
+  tags,
+  summary: 'What a model served when, by whom and why, newest first',
+  request: {
+    params: model,
+    query: z.strictObject({
+      at: Instant.optional().describe('What was in force then, and what came before; default: now'),
+      limit: z.coerce.number().int().positive().max(1000).default(50),
+    }),
+  },
+  responses: { 200: json(History, 'Entries of the serving log'), ...notFound, ...invalid },
 });
 
 export const startTraining = createRoute({

@@ -167,6 +167,37 @@ export const RollbackBody = RollbackInput.omit({ model: true, by: true })
   })
   .meta({ id: 'RollbackBody' });
 
+/** One entry of the serving log, as people read it. */
+export const HistoryEntry = z
+  .strictObject({
+    revision: z.int(),
+    committedAt: z.iso.datetime(),
+    replacedAt: z.iso.datetime().optional().describe("When the model's next revision was committed"),
+    champion: z.int().optional(),
+    previous: z.int().optional(),
+    canary: z.strictObject({ version: z.int(), weight: z.number(), until: z.iso.datetime() }).optional(),
+    shadows: Revision.shape.serving.shape.shadows,
+    holder: z.string().optional(),
+    by: z.string(),
+    because: z.string(),
+    look: z.string().optional().describe('Key of the look that it rests on'),
+    cause: Revision.shape.cause,
+  })
+  .meta({ id: 'HistoryEntry' });
+export type HistoryEntry = z.infer<typeof HistoryEntry>;
+
+export const History = z
+  .strictObject({
+    model: ModelName,
+    at: z.iso.datetime(),
+    says: z.string().describe('What served at that time'),
+    entries: z.array(HistoryEntry).describe('Committed at that time or before, newest first: the first was in force'),
+    more: z.boolean().describe('There are older ones'),
+    gap: z.string().optional().describe('Why older entries cannot be read'),
+  })
+  .meta({ id: 'History' });
+export type History = z.infer<typeof History>;
+
 export const Check = z
   .strictObject({
     check: z.string(),

@@ -20,6 +20,7 @@ const COMMANDS = [
   'runs',
   'models',
   'status',
+  'history',
   'predict',
   'feedback',
   'import-labels',
