@@ -26,8 +26,12 @@ export interface DeliveryLimits {
   attemptMs: number;
 }
 
-/** Few, because they share the threads of this process with the writing of the spool. */
-const AT_ONCE = 2;
+/**
+ * One at a time as a rule: a segment is small, and the process has four threads for files, of which the spool needs its
+ * own within milliseconds. More only to work off what has piled up.
+ */
+const MANY = 8;
+const AT_ONCE = 4;
 
 /** Brings segments into the bucket, each until it is there. While the bucket fails, one at a time tries it. */
 export class Delivery {
@@ -115,7 +119,8 @@ export class Delivery {
     this.#running = true;
     let waitMs = this.#limits.retryMs;
     while (this.#segments.size > 0 && !this.#stopped) {
-      const some = [...this.#segments].slice(0, this.failing === undefined ? AT_ONCE : 1);
+      const many = this.failing === undefined && this.#segments.size > MANY;
+      const some = [...this.#segments].slice(0, many ? AT_ONCE : 1);
       const said = await Promise.all(some.map((segment) => this.#deliver(segment)));
       this.#heard(said.find((failure) => failure !== undefined));
       this.#tell();
