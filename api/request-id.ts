@@ -14,13 +14,21 @@ export function requestId(c: Context): string {
   return id;
 }
 
+const POOL_BYTES = 4096;
+let pool = Buffer.alloc(0);
+let spent = POOL_BYTES;
+
 /**
  * A UUID of version 7: 48 bits of milliseconds since 1970, then 74 random bits, so ids sort by the time they were made.
  *
  * @see RFC 9562, section 5.7
  */
 export function uuidv7(nowMs: number): string {
-  const bytes = randomBytes(16);
+  if (spent === POOL_BYTES) {
+    pool = randomBytes(POOL_BYTES);
+    spent = 0;
+  }
+  const bytes = pool.subarray(spent, (spent += 16));
   bytes.writeUIntBE(nowMs, 0, 6);
   bytes[6] = (bytes[6]! & 0x0f) | 0x70;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

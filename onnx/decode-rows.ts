@@ -1,4 +1,4 @@
-import { didYouMean, type Column, type Columns, type InputSchema, type Issue } from '../schemas/index.ts';
+import { didYouMean, type Column, type Columns, type Input, type InputSchema, type Issue } from '../schemas/index.ts';
 import { decodeValue, shown } from './decode-value.ts';
 import type { Personal } from './pii.ts';
 
@@ -21,8 +21,8 @@ export function decodeRows(
   rows: unknown[],
   o: { extra?: string[]; personal?: Personal } = {},
 ): { ok: true; columns: Columns } | { ok: false; issues: Issue[] } {
-  const fields = Object.entries(inputs);
-  const allowed = new Set([...fields.map(([name]) => name), ...(o.extra ?? [])]);
+  const fields = fieldsOf(inputs);
+  const extra = o.extra ?? [];
   const issues: Issue[] = [];
   const columns: Record<string, Column> = {};
   for (const [name, { type }] of fields)
@@ -36,8 +36,12 @@ export function decodeRows(
       continue;
     }
     for (const field of Object.keys(row))
-      if (!allowed.has(field))
-        issues.push({ at: at(short(field)), found: 'a field that is not known', expected: knownField(field, allowed) });
+      if (!Object.hasOwn(inputs, field) && !extra.includes(field))
+        issues.push({
+          at: at(short(field)),
+          found: 'a field that is not known',
+          expected: knownField(field, [...Object.keys(inputs), ...extra]),
+        });
     for (const [name, input] of fields) {
       const value = Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
       const decoded = decodeValue(input, value, o.personal);
@@ -49,8 +53,16 @@ export function decodeRows(
   return { ok: true, columns: { rows: rows.length, columns } };
 }
 
-function knownField(field: string, allowed: Set<string>): string {
-  const names = [...allowed];
+const entries = new WeakMap<InputSchema, [name: string, input: Input][]>();
+
+/** A version's inputs are asked for with every request. */
+function fieldsOf(inputs: InputSchema): [name: string, input: Input][] {
+  let known = entries.get(inputs);
+  if (!known) entries.set(inputs, (known = Object.entries(inputs)));
+  return known;
+}
+
+function knownField(field: string, names: string[]): string {
   return didYouMean(short(field), names).trim() || `one of ${names.join(', ')}`;
 }
 

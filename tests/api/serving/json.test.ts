@@ -37,6 +37,22 @@ describe('parseJson', () => {
     );
   });
 
+  it('finds every key that is repeated, whatever the space around it and whatever looks like a key', () => {
+    const space = fc.constantFrom('', ' ', '\n\t');
+    const key = fc.constantFrom('a', 'b', 'a":', '\\u0061', '__proto__');
+    const member = fc.tuple(space, key, space, fc.constantFrom('1', '"x\\":"', '["a", "b"]', '{"a": 1}'));
+    fc.assert(
+      fc.property(fc.array(member, { maxLength: 4 }), (members) => {
+        const names = members.map(([, name]) => (name === '\\u0061' ? 'a' : name));
+        const text = `{${members
+          .map(([before, name, after, value]) => `${before}"${name === 'a":' ? 'a\\":' : name}"${after}:${value}`)
+          .join(',')}}`;
+        expect(parseJson(text).ok).toBe(new Set(names).size === names.length);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('what JSON.parse refuses it refuses', () => {
     const nearJson = fc
       .tuple(fc.json({ maxDepth: 3 }), fc.nat(), fc.constantFrom('', ',', '"', '}', ']', '\\', '0', 'e', '\u0000', ' '))
