@@ -10,11 +10,13 @@ import { createPlanRun } from '../../../activities/pipeline/plan.ts';
 import { createIngest } from '../../../activities/pipeline/rows.ts';
 import { applyProject } from '../../../activities/project/apply.ts';
 import { readProjectFolder } from '../../../activities/project/read-folder.ts';
-import { LabelImports, openStores, type Bucket, type Stores } from '../../../bucket/index.ts';
+import { LabelImports, openStores, writeSegment, type Bucket, type Stores } from '../../../bucket/index.ts';
 import { piiHasher } from '../../../onnx/index.ts';
 import { Label, type ImportLabelsResult, type UserError } from '../../../schemas/index.ts';
-import { openDatabase } from '../../../sql/index.ts';
+import { createLogViews, createOutcomes, openDatabase } from '../../../sql/index.ts';
 import { writeSmallProject } from '../../e2e/small-project.ts';
+import { answer, DAY_MS, HOUR_MS } from '../../sql/log-records.ts';
+import { keepHouse, readLog } from '../housekeeping/log-bucket.ts';
 
 const HOTEL = new URL('../../../examples/hotel-cancellations', import.meta.url).pathname;
 
@@ -223,6 +225,60 @@ describe('a small model', () => {
     expect(await importLabels('small', UNTIL, { runId: 'a' })).toMatchObject({ n: 1, labels: 2 });
     const labels = await labelsInLog();
     expect([labels.length, new Set(labels.map(({ labelId }) => labelId)).size]).toEqual([4, 2]);
+    // Readers count once, before and after the hour is closed.
+    const counted = { labels: [...new Set(labels.map(({ labelId }) => labelId))].sort(), broken: 0, unknown: 0 };
+    expect(await readLog(context, 'small')).toMatchObject(counted);
+    const later = new Date(Date.now() + 2 * HOUR_MS).toISOString();
+    expect((await keepHouse(context, later)).closed.length).toBeGreaterThan(0);
+    expect(await keys('log/raw/')).toEqual([]);
+    expect(await readLog(context, 'small')).toMatchObject(counted);
+  });
+
+  it('what was imported is the label of the answers that it is about, corrections in place of what they correct', async () => {
+    await write();
+    await importLabels('small', UNTIL);
+    outcomes[1] = '2,2025-01-01,true,2025-02-03';
+    await write();
+    await importLabels('small', LATER);
+    const asked = (entity: string, day: string) =>
+      answer(`r-${entity}-${day}`, {
+        model: 'small',
+        entity,
+        eventMs: Date.parse(`${day}T09:00:00Z`),
+        maturesMs: Date.parse(`${day}T09:00:00Z`) + 7 * DAY_MS,
+      });
+    const answers = [
+      asked('1', '2025-01-01'),
+      asked('2', '2024-12-30'),
+      asked('2', '2024-12-01'),
+      asked('9', '2025-01-01'),
+    ];
+    await writeSegment(stores.bucket, answers, { boot: 'answers', now: Date.now() });
+    const files = await stores.logHours.files('small', {}, folder);
+    const db = await openDatabase({ files: [...files.raw, ...files.parquet] });
+    await createLogViews(db, 'small', files);
+    const joined = async (asOf: string) => {
+      await createOutcomes(db, { task: 'binary', absent: 'missing' }, new Date(asOf));
+      return Object.fromEntries(
+        (await db.rowsOf('SELECT request_id, state, label FROM outcomes')).map((row) => [
+          row['request_id'],
+          [row['state'], row['label']],
+        ]),
+      );
+    };
+    // The outcome falls into no window of the one, and nothing is known of the other.
+    const rest = { 'r-2-2024-12-01': ['overdue', null], 'r-9-2025-01-01': ['overdue', null] };
+    expect(await joined(UNTIL)).toEqual({
+      'r-1-2025-01-01': ['labelled', 1],
+      'r-2-2024-12-30': ['labelled', 0],
+      ...rest,
+    });
+    expect(await joined(LATER)).toEqual({
+      'r-1-2025-01-01': ['labelled', 1],
+      'r-2-2024-12-30': ['labelled', 1],
+      ...rest,
+    });
+    db.close();
   });
 
   it('two at once: one number each, and every label once by its id', async () => {
