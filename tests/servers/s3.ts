@@ -16,6 +16,9 @@ export interface S3Server {
   endpoint: string;
   /** Makes a new, empty bucket and gives its name. */
   newBucket(): Promise<string>;
+  /** Ends it; what it holds stays for `up`, which brings it back on the same ports. */
+  down(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  up(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -53,30 +56,7 @@ async function startOnce(folder: string): Promise<S3Server> {
     `-${name}.port=${ports[2 * i]}`,
     `-${name}.port.grpc=${ports[2 * i + 1]}`,
   ]);
-  const server = spawn(
-    join(folder, 'bin', 'weed'),
-    [
-      'server',
-      `-dir=${data}`,
-      '-ip=127.0.0.1',
-      '-ip.bind=127.0.0.1',
-      ...options,
-      '-s3',
-      '-s3.port.iceberg=0',
-      '-master.volumeSizeLimitMB=64',
-      // Every bucket takes several, which are as large as what is in them.
-      '-volume.max=1000',
-      '-volume.preStopSeconds=0',
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let said = '';
-  const hear = (text: Buffer): void => void (said = (said + text.toString()).slice(-4000));
-  server.stdout.on('data', hear);
-  server.stderr.on('data', hear);
-  let failure: Error | undefined;
-  server.on('error', (error) => (failure = error));
-
+  let server: ChildProcess;
   const endpoint = `http://127.0.0.1:${ports[6]}`;
   const client = new S3Client({
     endpoint,
@@ -90,7 +70,30 @@ async function startOnce(folder: string): Promise<S3Server> {
     await end(server);
     await rm(data, { recursive: true, force: true });
   };
-  try {
+  const up = async (): Promise<void> => {
+    server = spawn(
+      join(folder, 'bin', 'weed'),
+      [
+        'server',
+        `-dir=${data}`,
+        '-ip=127.0.0.1',
+        '-ip.bind=127.0.0.1',
+        ...options,
+        '-s3',
+        '-s3.port.iceberg=0',
+        '-master.volumeSizeLimitMB=64',
+        // Every bucket takes several, which are as large as what is in them.
+        '-volume.max=1000',
+        '-volume.preStopSeconds=0',
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    let said = '';
+    const hear = (text: Buffer): void => void (said = (said + text.toString()).slice(-4000));
+    server.stdout!.on('data', hear);
+    server.stderr!.on('data', hear);
+    let failure: Error | undefined;
+    server.on('error', (error) => (failure = error));
     const deadline = Date.now() + READY_LIMIT_MS;
     // The port opens before the server can answer, so it is the list of buckets that says it is ready.
     while (!(await answers(client))) {
@@ -100,6 +103,9 @@ async function startOnce(folder: string): Promise<S3Server> {
         throw new Error(`weed server gave no list of buckets in ${READY_LIMIT_MS} ms: ${said}`);
       await sleep(100);
     }
+  };
+  try {
+    await up();
   } catch (error) {
     await stop();
     throw error;
@@ -110,7 +116,7 @@ async function startOnce(folder: string): Promise<S3Server> {
     await client.send(new CreateBucketCommand({ Bucket: name }));
     return name;
   };
-  return { endpoint, newBucket, stop };
+  return { endpoint, newBucket, down: (signal) => end(server, signal), up, stop };
 }
 
 async function answers(client: S3Client): Promise<boolean> {
@@ -136,10 +142,10 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
-  child.kill('SIGTERM');
+  child.kill(signal);
   const forced = setTimeout(() => child.kill('SIGKILL'), 5_000);
   await ended;
   clearTimeout(forced);

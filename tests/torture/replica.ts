@@ -1,0 +1,107 @@
+import { fork, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { anyFree } from '../../workers/temporal/ports.ts';
+
+const PROGRAM = fileURLToPath(new URL('replica-program.ts', import.meta.url));
+const READY_LIMIT_MS = 180_000;
+
+/** From a start to the end of the process. */
+export interface Life {
+  replica: string;
+  /** Before the signal was sent, by performance.now(). */
+  killedMs?: number;
+  stoppedMs?: number;
+}
+
+/** An API replica with a home of its own, which is killed and comes back on the same port. */
+export class Replica {
+  readonly name: string;
+  readonly home: string;
+  readonly port: number;
+  readonly #bucket: string;
+  #child: ChildProcess | undefined;
+  life: Life;
+  /** As a load balancer sees it. */
+  ready = false;
+
+  private constructor(name: string, o: { folder: string; bucket: string; port: number }) {
+    this.name = name;
+    this.home = join(o.folder, name);
+    this.port = o.port;
+    this.#bucket = o.bucket;
+    this.life = { replica: name };
+  }
+
+  static async prepare(name: string, o: { folder: string; bucket: string }): Promise<Replica> {
+    const replica = new Replica(name, { ...o, port: await anyFree() });
+    await mkdir(replica.home, { recursive: true });
+    return replica;
+  }
+
+  /** Until /ready says so. One that ends before, because the bucket is down, is started again. */
+  async start(): Promise<void> {
+    this.ready = false;
+    this.life = { replica: this.name };
+    const deadline = performance.now() + READY_LIMIT_MS;
+    for (let said = ''; ;) {
+      if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) {
+        const child = fork(PROGRAM, [this.#bucket, this.home, String(this.port)], {
+          execArgv: ['--import', 'tsx'],
+          stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+          env: { ...process.env, GAUNTLET_HOME: this.home },
+        });
+        child.stderr!.on('data', (text: Buffer) => void (said = (said + text.toString()).slice(-2_000)));
+        this.#child = child;
+      }
+      const isReady = await fetch(`http://127.0.0.1:${this.port}/ready`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+      if (isReady) break;
+      if (performance.now() > deadline) throw new Error(`replica ${this.name} does not become ready: ${said}`);
+      await sleep(50);
+    }
+    this.ready = true;
+  }
+
+  /** `ready` stays as it is: clients find out by themselves. */
+  async kill(): Promise<void> {
+    this.life.killedMs = performance.now();
+    await this.#end('SIGKILL');
+  }
+
+  /** @returns its exit code */
+  async stop(): Promise<number | null> {
+    this.life.stoppedMs = performance.now();
+    return await this.#end('SIGTERM');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+    return child.exitCode;
+  }
+
+  /** Of the process that scores canaries and shadows, while there is one. */
+  challengerPid(): number | undefined {
+    const { stdout } = spawnSync('ps', ['-Ao', 'pid=,ppid=,command='], { encoding: 'utf8' });
+    for (const line of stdout.split('\n')) {
+      const [, pid, parent, command] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
+      if (Number(parent) === this.#child?.pid && command?.includes('challenger/child')) return Number(pid);
+    }
+    return undefined;
+  }
+
+  /** Files of the prediction log that wait here for the bucket. */
+  async spooled(): Promise<string[]> {
+    const names = await readdir(join(this.home, 'spool'), { recursive: true }).catch(() => []);
+    return names.filter((name) => /\.(ndjson|open)$/.test(name));
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * npm run torture -- pipeline [--seeds 5] [--seed 3]
+ * npm run torture -- serving [--seed 1] [--minutes 3] [--rate 300] [--bucket s3|directory]
+ *
+ * Ends with 1 where something was lost, done twice or contradicted. The same seed does the same at the same times.
+ */
+import { parseArgs } from 'node:util';
+import { installS3Server } from '../servers/s3.ts';
+import { tortureServing } from './serving.ts';
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const [what = 'pipeline', ...rest] = process.argv.slice(2);
+
+if (what === 'serving') await serving(rest);
+else if (what === 'pipeline' || what.startsWith('--')) await import('../e2e/torture.ts');
+else throw new Error(`What can be tortured is the pipeline and serving: npm run torture -- serving (not ${what})`);
+
+async function serving(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: { type: 'string', default: '1' },
+      minutes: { type: 'string', default: '3' },
+      rate: { type: 'string', default: '300' },
+      bucket: { type: 'string', default: 's3' },
+    },
+  });
+  if (!['s3', 'directory'].includes(values.bucket))
+    throw new Error(`--bucket ${values.bucket}: expected s3 or directory`);
+  let s3: string | undefined;
+  if (values.bucket === 's3') {
+    const installed = await installS3Server();
+    if (!installed.ok) throw new Error(`${installed.why}. Without it: --bucket directory`);
+    s3 = installed.folder;
+  }
+  const { counts, violations } = await tortureServing({
+    seed: Number(values.seed),
+    seconds: 60 * Number(values.minutes),
+    rate: Number(values.rate),
+    s3,
+    say,
+  });
+  for (const [name, n] of Object.entries(counts)) say(`${String(n).padStart(8)}  ${name}`);
+  for (const violation of violations) say(`VIOLATED  ${violation}`);
+  say(
+    `torture: seed ${values.seed}: ${violations.length === 0 ? 'every promise was kept' : `${violations.length} violations`}`,
+  );
+  process.exitCode = violations.length === 0 ? 0 : 1;
+}

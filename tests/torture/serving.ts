@@ -1,0 +1,304 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { openStores, rollBack, type Stores } from '../../bucket/index.ts';
+import { Random } from '../../numerics/index.ts';
+import { UserError, type Cause, type Serving } from '../../schemas/index.ts';
+import { processesOf } from '../e2e/process.ts';
+import { CREDENTIALS, startS3Server, type S3Server } from '../servers/s3.ts';
+import { Client } from './client.ts';
+import { findViolations, type Found } from './invariants.ts';
+import { MODEL, registerModels } from './models.ts';
+import { Replica } from './replica.ts';
+import { planTorture, type Act } from './schedule.ts';
+
+export interface TortureOptions {
+  seed: number;
+  seconds: number;
+  /** Requests a second; fewer where the machine does not give that many. */
+  rate: number;
+  /** Folder of the S3 server; absent: a bucket in a directory, which does not fall. */
+  s3?: string;
+  say(line: string): void;
+}
+
+const HOUSEKEEPER = fileURLToPath(new URL('housekeeper-program.ts', import.meta.url));
+const MOST_AT_ONCE = 128;
+const TICK_MS = 10;
+
+/** Two replicas, a bucket and traffic, all of it ended and brought back at random; then what is left is held against what was promised. */
+export async function tortureServing(o: TortureOptions): Promise<Found> {
+  const folder = await mkdtemp(join(tmpdir(), 'gauntlet-torture-'));
+  let torture: Torture | undefined;
+  try {
+    torture = await Torture.prepare(folder, o);
+    await torture.run();
+    return await torture.findViolations();
+  } finally {
+    await torture?.end();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+class Torture {
+  readonly #o: TortureOptions;
+  readonly #folder: string;
+  readonly #bucket: string;
+  readonly #s3: S3Server | undefined;
+  readonly #stores: Stores;
+  readonly #replicas: Replica[];
+  readonly #client: Client;
+  readonly #did: Record<string, number> = {};
+  readonly #children = new Set<ChildProcess>();
+  /** What went wrong while it was done, rather than what it left. */
+  readonly #faults: string[] = [];
+
+  private constructor(
+    o: TortureOptions,
+    given: { folder: string; bucket: string; s3: S3Server | undefined; stores: Stores; replicas: Replica[] },
+  ) {
+    this.#o = o;
+    this.#folder = given.folder;
+    this.#bucket = given.bucket;
+    this.#s3 = given.s3;
+    this.#stores = given.stores;
+    this.#replicas = given.replicas;
+    this.#client = new Client(MODEL, given.replicas);
+  }
+
+  static async prepare(folder: string, o: TortureOptions): Promise<Torture> {
+    const s3 = o.s3 === undefined ? undefined : await startS3Server(o.s3);
+    try {
+      let bucket = `file:${join(folder, 'bucket')}`;
+      if (s3) {
+        bucket = `s3://${await s3.newBucket()}`;
+        process.env['GAUNTLET_S3_ENDPOINT'] = s3.endpoint;
+        process.env['AWS_ACCESS_KEY_ID'] = CREDENTIALS.accessKeyId;
+        process.env['AWS_SECRET_ACCESS_KEY'] = CREDENTIALS.secretAccessKey;
+      }
+      const home = join(folder, 'harness');
+      await mkdir(home);
+      await mkdir(join(folder, 'housekeeper'));
+      const stores = await openStores({ bucket, home });
+      await registerModels(stores);
+      const replicas = [await Replica.prepare('a', { folder, bucket }), await Replica.prepare('b', { folder, bucket })];
+      const torture = new Torture(o, { folder, bucket, s3, stores, replicas });
+      await torture.#append('first', () => ({
+        champion: 1,
+        canary: { version: 2, weight: 0.2, salt: 'salt-2', until: untilOf({ lastsMs: 3_600_000 }) },
+        shadows: [{ version: 3, until: untilOf({ lastsMs: 3_600_000 }) }],
+      }));
+      await Promise.all(replicas.map((replica) => replica.start()));
+      return torture;
+    } catch (error) {
+      await s3?.stop();
+      throw error;
+    }
+  }
+
+  /** Traffic and harm side by side; then a clean stop. */
+  async run(): Promise<void> {
+    const { seed, seconds, say } = this.#o;
+    const lengthMs = 1000 * seconds;
+    const lanes = planTorture(seed, { lengthMs, bucketCanFall: this.#s3 !== undefined });
+    say(`seed ${seed}: ${lanes.map(({ name, acts }) => `${name} ${acts.length}`).join(', ')} acts in ${seconds} s`);
+    const from = performance.now();
+    const traffic = this.#traffic(lengthMs);
+    await Promise.all(
+      lanes.map(async ({ name, acts }) => {
+        for (const [i, act] of acts.entries()) {
+          await sleep(Math.max(0, from + act.atMs - performance.now()));
+          try {
+            await this.#do(act, `${name}-${i}`);
+            this.#did[act.do] = (this.#did[act.do] ?? 0) + 1;
+          } catch (error) {
+            this.#faults.push(`${JSON.stringify(act)} failed: ${(error as Error).stack}`);
+          }
+        }
+      }),
+    );
+    await traffic;
+    for (const replica of this.#replicas) {
+      const code = await replica.stop();
+      if (code !== 0) this.#faults.push(`${replica.name} ended with ${code} when it was stopped`);
+      const left = await replica.spooled();
+      if (left.length > 0)
+        this.#faults.push(`${replica.name} was stopped, and its spool still holds ${left.join(', ')}`);
+    }
+    this.#client.close();
+    const left = await processesOf(this.#folder);
+    if (left.length > 0) this.#faults.push(`processes are left: ${left.join(', ')}`);
+  }
+
+  async findViolations(): Promise<Found> {
+    const found = await findViolations({
+      stores: await openStores({ bucket: this.#bucket, home: join(this.#folder, 'reader') }),
+      folder: this.#folder,
+      client: this.#client,
+    });
+    return { counts: { ...this.#did, ...found.counts }, violations: [...this.#faults, ...found.violations] };
+  }
+
+  async end(): Promise<void> {
+    for (const child of this.#children) child.kill('SIGKILL');
+    await Promise.all(this.#replicas.map((replica) => replica.kill()));
+    await this.#s3?.stop();
+  }
+
+  async #do(act: Act, id: string): Promise<void> {
+    switch (act.do) {
+      case 'kill-replica': {
+        const replica = this.#replicas[act.replica]!;
+        await replica.kill();
+        await sleep(act.downMs);
+        return replica.start();
+      }
+      case 'kill-challenger': {
+        const pid = this.#replicas[act.replica]!.challengerPid();
+        if (pid === undefined) return this.#count('no challenger to kill');
+        return this.#kill(pid);
+      }
+      case 'bucket-down':
+        await this.#s3!.down(act.signal);
+        await sleep(act.downMs);
+        return this.#s3!.up();
+      case 'canary': {
+        const { version, weight } = act;
+        const canary = { version, weight, salt: `salt-${version}`, until: untilOf(act) };
+        return this.#append(id, ({ shadows, ...rest }) => ({
+          ...rest,
+          shadows: shadows.filter((shadow) => shadow.version !== version),
+          canary,
+        }));
+      }
+      case 'promote':
+        return this.#append(id, ({ champion, previous, shadows }) => ({
+          champion: act.version,
+          previous: champion === act.version ? previous : champion,
+          shadows,
+        }));
+      case 'shadows': {
+        const shadows = act.versions.map((version) => ({ version, until: untilOf(act) }));
+        return this.#append(id, (serving) => ({ ...serving, shadows }));
+      }
+      case 'roll-back':
+        return this.#rollBack(id, act.to);
+      case 'keep-house':
+        return this.#keepHouse(act.killAfterMs);
+    }
+  }
+
+  #count(what: string): void {
+    this.#did[what] = (this.#did[what] ?? 0) + 1;
+  }
+
+  #kill(pid: number): void {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      this.#count('challengers that ended by themselves');
+    }
+  }
+
+  /** Another writer may be first: then its state is what is changed. A bucket that is down is asked until it is back. */
+  async #append(id: string, change: (serving: Serving) => Serving): Promise<void> {
+    const { serving: log } = this.#stores;
+    await this.#persist(async () => {
+      for (let moved = true; moved;) {
+        const head = await log.current(MODEL);
+        const appended = await log.append({
+          model: MODEL,
+          was: head?.n ?? 0,
+          serving: change(head?.serving ?? { shadows: [] }),
+          by: 'torture',
+          because: id,
+          cause: causeOf(id),
+        });
+        if (!appended.ok) this.#count('appends that came second');
+        moved = !appended.ok;
+      }
+    });
+  }
+
+  async #rollBack(id: string, to: number | undefined): Promise<void> {
+    await this.#persist(async () => {
+      try {
+        await rollBack(this.#stores.serving, MODEL, to, 'torture', id, causeOf(id));
+      } catch (error) {
+        if (!(error instanceof UserError && error.type === 'NothingToRollBackTo')) throw error;
+        this.#count('rollbacks with nothing before');
+      }
+    });
+  }
+
+  async #persist(work: () => Promise<void>): Promise<void> {
+    for (;;)
+      try {
+        return await work();
+      } catch (error) {
+        // Only a bucket that has fallen is a reason to fail.
+        if (!this.#s3 || error instanceof UserError || error instanceof RangeError) throw error;
+        this.#count('contacts with a bucket that was down');
+        await sleep(200);
+      }
+  }
+
+  async #keepHouse(killAfterMs: number | undefined): Promise<void> {
+    const child = fork(HOUSEKEEPER, [this.#bucket, join(this.#folder, 'housekeeper')], {
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    this.#children.add(child);
+    const ended = once(child, 'exit');
+    if (killAfterMs !== undefined)
+      child.once('message', () => void setTimeout(() => child.kill('SIGKILL'), killAfterMs));
+    await ended;
+    this.#children.delete(child);
+    if (child.exitCode === 0) this.#count('hours kept to the end');
+    // One that finds no bucket ends by itself.
+    else if (child.signalCode === null) this.#count('housekeepers that failed');
+  }
+
+  /** Requests at an even rate; now and then several rows at once, a row that does harm, and afterwards a label. */
+  async #traffic(lengthMs: number): Promise<void> {
+    const random = new Random(this.#o.seed + 1);
+    const under = new Set<Promise<void>>();
+    const from = performance.now();
+    let sent = 0;
+    for (let ms = 0; ms < lengthMs; ms = performance.now() - from) {
+      for (; sent < (ms * this.#o.rate) / 1000; sent++) {
+        if (under.size >= MOST_AT_ONCE) this.#count('requests left out, because so many were under way');
+        else {
+          const one: Promise<void> = this.#ask(random, sent).finally(() => under.delete(one));
+          under.add(one);
+        }
+      }
+      await sleep(TICK_MS);
+    }
+    await Promise.all(under);
+  }
+
+  async #ask(random: Random, n: number): Promise<void> {
+    const row = (): { x: number } & Record<string, unknown> => {
+      const kind = random.float();
+      return {
+        x: random.uint32() % 1000,
+        customer: `c${random.uint32() % 500}`,
+        ...(kind < 0.01 && { throw: 1 }),
+        ...(kind > 0.99 && { ms: 100 }),
+        ...(kind > 0.9995 && { ms: 5_000, mb: 500 }),
+      };
+    };
+    const rows = Array.from({ length: random.float() < 0.05 ? 5 : 1 }, row);
+    const isLabelled = random.float() < 0.1;
+    const answered = await this.#client.predict(`r${n}`, rows);
+    if (answered && isLabelled) await this.#client.label(`l${n}`, answered.id, n);
+  }
+}
+
+const causeOf = (step: string): Cause => ({ workflowId: 'torture', runId: 'torture', step });
+const untilOf = ({ lastsMs }: { lastsMs: number }): string => new Date(Date.now() + lastsMs).toISOString();
