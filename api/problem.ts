@@ -31,7 +31,12 @@ export class ProblemError extends Error {
 
 /** RFC 9457 problem JSON: how every error of the API leaves. Carries the request id as header and in `instance`. */
 export function problem(c: Context, fields: ProblemFields): Response {
-  const id = requestId(c);
+  const { body, headers } = problemParts(fields, requestId(c));
+  return c.body(body, fields.status, headers);
+}
+
+/** The same for where there is no app yet. */
+export function problemParts(fields: ProblemFields, id: string): { body: string; headers: Record<string, string> } {
   const body: Problem = {
     type: fields.type ? `urn:gauntlet:${fields.type}` : 'about:blank',
     title: fields.title,
@@ -41,11 +46,10 @@ export function problem(c: Context, fields: ProblemFields): Response {
     issues: fields.issues?.length ? fields.issues : undefined,
     next: fields.next,
   };
-  return c.body(JSON.stringify(body), fields.status, {
-    'content-type': 'application/problem+json',
-    'x-request-id': id,
-    ...fields.headers,
-  });
+  return {
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/problem+json', 'x-request-id': id, ...fields.headers },
+  };
 }
 
 /**

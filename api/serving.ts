@@ -103,6 +103,15 @@ export function createServing(options: ServingOptions): ServingApp {
   const championMs = new Map<string, LatencyWindow>();
   const status = (): ServingStatus => ({ ...follower.status(), challengers: challengers.status() });
   const app = new Hono();
+  /** One line for each request that is refused: what it was about, never what was in it. */
+  const noteRefused = (c: Context, status: number, more: object = {}): void =>
+    log.info({ requestId: requestId(c), method: c.req.method, ...more, status }, 'request refused');
+  const only =
+    (...methods: string[]) =>
+    (c: Context): Response => {
+      noteRefused(c, 405);
+      return problemMethod(...methods)(c);
+    };
 
   const answer = async (c: Context, choose: () => string): Promise<Response> => {
     const from = performance.now();
@@ -151,10 +160,8 @@ export function createServing(options: ServingOptions): ServingApp {
       const noted = { requestId: id, model, version };
       if (fields.status === 500) log.error({ ...noted, err: error }, 'prediction failed');
       metrics.refused(version === undefined ? undefined : model, version, fields.status);
-      log.info(
-        { ...noted, status: fields.status, ms: Math.round((performance.now() - from) * 100) / 100 },
-        'request refused',
-      );
+      const ms = Math.round((performance.now() - from) * 100) / 100;
+      log.info({ ...noted, status: fields.status, type: fields.type, ms }, 'request refused');
       const versionHeader: Record<string, string> =
         version === undefined ? {} : { 'x-gauntlet-version': String(version) };
       return problem(c, { ...fields, headers: { ...versionHeader, ...fields.headers } });
@@ -162,10 +169,17 @@ export function createServing(options: ServingOptions): ServingApp {
   };
 
   app.post('/v1/models/:model/predict', (c) => answer(c, () => c.req.param('model')));
-  app.all('/v1/models/:model/predict', problemMethod('POST'));
+  app.all('/v1/models/:model/predict', only('POST'));
   app.post('/predict', (c) => answer(c, () => defaultOf(follower, defaultModel)));
-  app.all('/predict', problemMethod('POST'));
+  app.all('/predict', only('POST'));
 
+  app.use('/v1/models/:model/feedback', async (c, next) => {
+    await next();
+    const { status } = c.res;
+    const served = follower.current(c.req.param('model'))?.model.version.model;
+    metrics.heard(served, status);
+    if (status >= 400) noteRefused(c, status, { model: served });
+  });
   app.route(
     '/',
     feedbackRoutes({
@@ -174,22 +188,23 @@ export function createServing(options: ServingOptions): ServingApp {
       now,
       maxBodyBytes,
       ...(pii && { hash: (value: string) => pii.hash(value) }),
+      onKept: (model, labels) => metrics.kept(model, labels),
       onError: (error) => log.error({ err: error }, 'labels could not be kept'),
     }),
   );
 
   app.get('/health', (c) => c.json({ status: 'alive' }));
-  app.all('/health', problemMethod('GET'));
+  app.all('/health', only('GET'));
   app.get('/ready', (c) => {
     const readiness = readinessOf(status());
     return c.json(readiness, readiness.ready ? 200 : 503);
   });
-  app.all('/ready', problemMethod('GET'));
+  app.all('/ready', only('GET'));
 
   app.get('/metrics', async (c) =>
     c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType }),
   );
-  app.all('/metrics', problemMethod('GET'));
+  app.all('/metrics', only('GET'));
 
   let document: { generation: number; text: string } | undefined;
   app.get('/openapi.json', (c) => {
@@ -207,11 +222,14 @@ export function createServing(options: ServingOptions): ServingApp {
       };
     return c.body(document.text, 200, { 'content-type': 'application/json', 'cache-control': 'no-cache' });
   });
-  app.all('/openapi.json', problemMethod('GET'));
+  app.all('/openapi.json', only('GET'));
   app.route('/', docsRoutes());
 
   app.onError(problemOnError(log));
-  app.notFound(problemNotFound);
+  app.notFound((c) => {
+    noteRefused(c, 404);
+    return problemNotFound(c);
+  });
 
   return {
     app,

@@ -1,11 +1,10 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
 import { join, resolve } from 'node:path';
-import { getRequestListener } from '@hono/node-server';
 import type { Client } from '@temporalio/client';
 import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
 import { dispatch } from '../api/dispatch.ts';
+import { listen } from '../api/listen.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
 import type { Check } from '../api/control/shapes.ts';
 import { openPredictionLog, openStores, type Stores } from '../bucket/index.ts';
@@ -45,8 +44,6 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-const DEFAULT_PORT = 3000;
-
 /** Everything in one process: Temporal (found or brought up), pipeline worker, training worker and API. */
 export async function start(options: StartOptions): Promise<Running> {
   const { say, env = process.env } = options;
@@ -66,11 +63,10 @@ export async function start(options: StartOptions): Promise<Running> {
     say(`Bucket: ${options.bucket}`);
     // Before anything is brought up: a port that is taken is the commonest reason not to start.
     let answer: (request: Request) => Response | Promise<Response> = starting;
-    const listener = getRequestListener((request) => answer(request));
-    const server = createServer((request, response) => void listener(request, response));
     const host = options.host ?? '127.0.0.1';
-    const port = await listen(server, host, options.port, say);
-    undo.push(() => close(server));
+    const listening = await listen((request) => answer(request), { host, port: options.port, log, say });
+    const { port } = listening;
+    undo.push(() => listening.close());
 
     goOn();
     const temporal = await findTemporal({ home, say, env });
@@ -123,7 +119,7 @@ export async function start(options: StartOptions): Promise<Running> {
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
     writeApiAddress(home, port);
     undo.push(async () => removeApiAddress(home));
-    undo.push(() => close(server)); // first of all: what is accepted is finished, and nothing more is accepted
+    undo.push(() => listening.close()); // first of all: what is accepted is finished, and nothing more is accepted
     say(`API: ${url}`);
     return { url, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
   } catch (error) {
@@ -187,47 +183,4 @@ function megabytes(env: NodeJS.ProcessEnv, name: string): number | undefined {
   const mb = Number(text);
   if (Number.isFinite(mb) && mb > 0) return mb;
   throw new UserError('BadSetting', `${name} is ${JSON.stringify(text)}; expected a number of megabytes, such as 512.`);
-}
-
-async function listen(
-  server: Server,
-  host: string,
-  wanted: number | undefined,
-  say: (line: string) => void,
-): Promise<number> {
-  for (let port = wanted ?? DEFAULT_PORT; ; port++) {
-    const taken = await new Promise<boolean>((done, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EADDRINUSE') done(true);
-        else
-          reject(
-            new UserError(
-              'CannotListen',
-              `The API cannot listen on ${host}:${port} (${error.code}). Choose another port with PORT.`,
-            ),
-          );
-      });
-      server.listen(port, host, () => {
-        server.removeAllListeners('error');
-        done(false);
-      });
-    });
-    if (!taken) return (server.address() as { port: number }).port;
-    server.removeAllListeners('error');
-    if (wanted !== undefined)
-      throw new UserError(
-        'PortTaken',
-        `Port ${port} is taken by another program. Stop it, or choose another port with PORT (without PORT, a free one is found).`,
-      );
-    say(`API: port ${port} is taken, trying ${port + 1}`);
-  }
-}
-
-async function close(server: Server): Promise<void> {
-  if (!server.listening) return;
-  const closed = new Promise((done) => server.close(done));
-  server.closeIdleConnections();
-  const hurry = setTimeout(() => server.closeAllConnections(), 5_000);
-  await closed;
-  clearTimeout(hurry);
 }

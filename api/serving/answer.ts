@@ -36,16 +36,30 @@ function isoOf(seconds: number): string | null {
   return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
-/** The entity key of a row, which is echoed: text, or a number that JSON carries whole. */
-export function entityOf(row: unknown, name: string, at: string): { entity?: Entity; issue?: Issue } {
+/**
+ * The key of a row, as it is echoed: text, or a number that JSON carries whole. null and the empty text are none.
+ *
+ * @param isPersonal  then an issue does not show it
+ */
+export function entityOf(
+  row: unknown,
+  name: string,
+  at: string,
+  isPersonal: boolean,
+): { entity?: Entity; issue?: Issue } {
   if (typeof row !== 'object' || row === null || !Object.hasOwn(row, name)) return {};
   const given = (row as Record<string, unknown>)[name];
-  if (given === null) return {};
+  if (given === null || given === '') return {};
   if (typeof given === 'string') {
-    if (given.length <= MAX_ENTITY_LENGTH) return { entity: given };
-    return { issue: { at, found: `${given.length} characters`, expected: `at most ${MAX_ENTITY_LENGTH}` } };
+    if (given.length > MAX_ENTITY_LENGTH)
+      return { issue: { at, found: `${given.length} characters`, expected: `at most ${MAX_ENTITY_LENGTH}` } };
+    // As in feedback: what is answered can be labelled.
+    if (/\p{Cc}/u.test(given))
+      return { issue: { at, found: shown(given, isPersonal), expected: 'text without control characters' } };
+    return { entity: given };
   }
   if (typeof given === 'number' && (Number.isInteger(given) ? Number.isSafeInteger(given) : Number.isFinite(given)))
     return { entity: given };
-  return { issue: { at, found: shown(given), expected: 'text, or a number below 2^53 (send longer ones as text)' } };
+  const expected = 'text, or a number below 2^53 (send longer ones as text)';
+  return { issue: { at, found: shown(given, isPersonal), expected } };
 }

@@ -49,7 +49,8 @@ export function ask(version: ModelVersion, body: unknown, requestId: string, pii
   const keyOf = (name: string, key: Entity) => (hashed.has(name) ? pii!.hash(String(key)) : String(key));
   const read = rows.map((row, i): AskedRow => {
     const at = (name: string) => (many ? `rows[${i}].${name}` : name);
-    const { entity, issue } = entityOf(row, version.entity, at(version.entity));
+    const given = (name: string) => entityOf(row, name, at(name), hashed.has(name));
+    const { entity, issue } = given(version.entity);
     if (issue) issues.push(issue);
     const answer: AskedRow = { unit: requestId };
     if (entity !== undefined) {
@@ -57,11 +58,11 @@ export function ask(version: ModelVersion, body: unknown, requestId: string, pii
       answer.entityKey = keyOf(version.entity, entity);
     }
     if (unit !== undefined) {
-      const given = entityOf(row, unit, at(unit));
-      if (given.entity !== undefined) answer.unit = keyOf(unit, given.entity);
-      else if (!given.issue)
+      const own = given(unit);
+      if (own.entity !== undefined) answer.unit = keyOf(unit, own.entity);
+      else if (!own.issue)
         issues.push({ at: at(unit), found: 'nothing', expected: 'text or a number: traffic is split by it' });
-      if (given.issue && unit !== version.entity) issues.push(given.issue);
+      if (own.issue && unit !== version.entity) issues.push(own.issue);
     }
     return answer;
   });

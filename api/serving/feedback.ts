@@ -24,6 +24,8 @@ export interface FeedbackOptions {
   maxBulkBytes?: number;
   /** Keyed hash of personal values. Without it, labels of a personal entity are refused. */
   hash?: (value: string) => string;
+  /** Told of labels that are on disk. */
+  onKept?: (model: string, labels: number) => void;
   /** Told of what a log that cannot be written says, where that is no mistake of a person. */
   onError?: (error: unknown) => void;
 }
@@ -53,6 +55,7 @@ export function feedbackRoutes(o: FeedbackOptions): Hono {
     const terms = termsOf(o, model);
     const labels = await readBody(c, o, terms);
     await keep(o, labels);
+    o.onKept?.(model, labels.length);
     const answer: FeedbackAnswer = {
       model,
       labels: labels.length,

@@ -71,7 +71,11 @@ interface Mistake {
 const SCALAR = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.+-])/y;
 const QUOTE = 34;
 const BACKSLASH = 92;
-const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const HIGH = 'u[dD][89abAB][0-9a-fA-F]{2}';
+const LOW = 'u[dD][c-fC-F][0-9a-fA-F]{2}';
+/** A pair of surrogates is one. */
+const ESCAPE = new RegExp(String.raw`\\(?:["\\/bfnrt]|${HIGH}\\${LOW}|(?!${HIGH}|${LOW})u[0-9a-fA-F]{4})`, 'y');
+const SURROGATE = new RegExp(String.raw`\\(?:${HIGH}|${LOW})`, 'y');
 
 class Walk {
   private readonly text: string;
@@ -162,11 +166,18 @@ class Walk {
       }
       if (code === BACKSLASH) {
         ESCAPE.lastIndex = this.at;
-        if (!ESCAPE.test(this.text)) return { at: this.at, expected: 'an escape such as \\n or \\u00e9' };
+        if (!ESCAPE.test(this.text)) return this.badEscape();
         this.at = ESCAPE.lastIndex;
       } else if (code >= 32) this.at++;
       else return { at: this.at, expected: 'a closing double quote' };
     }
+  }
+
+  private badEscape(): Mistake {
+    SURROGATE.lastIndex = this.at;
+    const half = SURROGATE.exec(this.text)?.[0];
+    if (half === undefined) return { at: this.at, expected: 'an escape such as \\n or \\u00e9' };
+    return { at: this.at, expected: 'both halves of a surrogate pair, such as \\ud83d\\ude00', found: `${half} alone` };
   }
 
   private skip(character: string): boolean {

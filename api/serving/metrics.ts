@@ -24,6 +24,8 @@ export class Metrics {
   private readonly graph: Histogram;
   private readonly batch: Histogram;
   private readonly canaryFailures: Counter;
+  private readonly feedback: Counter;
+  private readonly labels: Counter;
   private readonly children = new Map<string, { latency: Labelled; graph: Labelled; answered: { inc(): void } }>();
 
   constructor(o: {
@@ -66,6 +68,18 @@ export class Metrics {
       name: 'gauntlet_canary_failures_total',
       help: 'Canary attempts that the champion answered instead.',
       labelNames: ['model', 'version', 'why'],
+      registers,
+    });
+    this.feedback = new Counter({
+      name: 'gauntlet_feedback_requests_total',
+      help: 'Requests to feedback, by the status of their answer; model is empty where none was reached.',
+      labelNames: ['model', 'status'],
+      registers,
+    });
+    this.labels = new Counter({
+      name: 'gauntlet_labels_total',
+      help: 'Labels that were acknowledged.',
+      labelNames: ['model'],
       registers,
     });
 
@@ -153,7 +167,6 @@ export class Metrics {
     );
   }
 
-  /** A request that was answered, whatever its status. */
   answered({ model, version, assigned, latencyMs, graphMs }: Observed): void {
     const key = `${model} ${version} ${assigned}`;
     let children = this.children.get(key);
@@ -171,6 +184,15 @@ export class Metrics {
   refused(model: string | undefined, version: number | undefined, status: number): void {
     const labels = { model: model ?? '', version: version === undefined ? '' : String(version), assigned: '' };
     this.requests.inc({ ...labels, status: String(status) });
+  }
+
+  /** A request to feedback, whatever its status. */
+  heard(model: string | undefined, status: number): void {
+    this.feedback.inc({ model: model ?? '', status: String(status) });
+  }
+
+  kept(model: string, labels: number): void {
+    this.labels.inc({ model }, labels);
   }
 
   ranBatch(rows: number): void {

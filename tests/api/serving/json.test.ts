@@ -17,11 +17,17 @@ describe('parseJson', () => {
     ['{\n  "a": 1,\n  "b": tru\n}', 3, 8, 't', 'a value'],
     ['{"a": "x\n"}', 1, 9, '\\n', 'a closing double quote'],
     ['{"a": "\\x"}', 1, 8, '\\', 'an escape such as \\n or \\u00e9'],
+    ['["\\ud800"]', 1, 3, '\\ud800 alone', 'both halves of a surrogate pair, such as \\ud83d\\ude00'],
+    ['["\\ude00\\ud83d"]', 1, 3, '\\ude00 alone', 'both halves of a surrogate pair, such as \\ud83d\\ude00'],
     ['{} {}', 1, 4, '{', 'the end of the text'],
     ['{"a": 1, "\\u0061": 2}', 1, 10, '"\\u0061" again', 'each field once'],
     ['['.repeat(100_000), 1, 17, 'one more level', 'at most 16 levels of nesting'],
   ])('%j is refused with its place', (text, line, column, found, expected) => {
     expect(parseJson(text)).toEqual({ ok: false, line, column, found, expected });
+  });
+
+  it('both halves of a surrogate pair are a character', () => {
+    expect(parseJson('"\\ud83d\\uDE00"')).toEqual({ ok: true, value: '😀' });
   });
 
   it('a key called __proto__ is a field like any other', () => {
