@@ -8,9 +8,10 @@ export type ParsedJson =
  * JSON, with the place of the first mistake.
  *
  * JSON.parse decides nothing here on its own: it gives a position for some mistakes only, takes the last of two
- * equal keys without a word, and builds nesting that later recursion would die of. So a text is walked, in
- * O(characters), and refused where a key is repeated or nesting is deeper than 16; unless it is plain to see that
- * there is nothing to find.
+ * equal keys without a word, makes half a character of a lone surrogate, which DuckDB cannot read in the log, and
+ * builds nesting that later recursion would die of. So a text is walked, in O(characters), and refused where a key is
+ * repeated, half of a surrogate pair stands alone or nesting is deeper than 16; unless it is plain to see that there is
+ * nothing to find.
  *
  * @example parseJson('{"a": }') // { ok: false, line: 1, column: 7, found: '}', expected: 'a value' }
  */
@@ -31,9 +32,11 @@ export function parseJson(text: string): ParsedJson {
 
 /** Every key is followed by a colon, so a text with as many of these as there are keys repeats none. */
 const KEYS = /"\s*:/g;
+const MAYBE_SURROGATE = /\\u[dD]/;
 
 /** The value, where nothing is wrong with the text and that can be told fast: as nearly every request's is. */
 function parsePlain(text: string): { ok: true; value: unknown } | undefined {
+  if (MAYBE_SURROGATE.test(text)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
     const keys = countKeys(value, 0);
