@@ -14,4 +14,12 @@ export {
   type LogCounts,
   type LogFilePaths,
 } from './prediction-log.ts';
+export {
+  findRequest,
+  readAnswers,
+  readOutcome,
+  readShadowScores,
+  type Outcome,
+  type Sighting,
+} from './request-records.ts';
 export { countOutcomes, createOutcomes, type LabelTerms, type OutcomeCounts } from './outcomes.ts';

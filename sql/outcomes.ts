@@ -53,18 +53,15 @@ export async function createOutcomes(db: Database, terms: LabelTerms, asOf: Date
     SELECT * FROM ${USABLE} AS l
     WHERE NOT (withdrawn AND supersedes IS NOT NULL)
       AND NOT EXISTS (SELECT 1 FROM ${USABLE} AS s WHERE s.supersedes = l.label_id AND s.label_id <> l.label_id)`);
-  const until = terms.window === undefined ? 'a.matures_at' : `a.event_at + ${interval(terms.window)}`;
+  const { byRequest, byEntity } = labelTargets(terms);
   const found = `h.label_id, h.known_at, h.received_at, h.withdrawn, h.label`;
   await db.run(`
     CREATE OR REPLACE TEMP TABLE ${MATCHES} AS
     SELECT a.request_id, a."row", ${found} FROM answers AS a JOIN ${HEADS} AS h
-      ON h.request_id = a.request_id AND h."row" = a."row"
+      ON ${byRequest}
     UNION ALL
     SELECT a.request_id, a."row", ${found} FROM answers AS a JOIN ${HEADS} AS h
-      ON h.request_id IS NULL AND h.entity = a.entity AND CASE
-        WHEN a.event_resolution = 'day' OR h.happened_resolution = 'day'
-        THEN h.happened_at::DATE BETWEEN a.event_at::DATE AND (${until})::DATE
-        ELSE h.happened_at BETWEEN a.event_at AND ${until} END`);
+      ON ${byEntity}`);
   await db.run(`
     CREATE OR REPLACE TEMP TABLE ${CHOSEN} AS
     SELECT request_id, "row", label, label_id, known_at FROM (
@@ -90,6 +87,18 @@ export async function createOutcomes(db: Database, terms: LabelTerms, asOf: Date
       s.prediction AS shadow_prediction, s.graph_ms AS shadow_graph_ms, s.latency_ms AS shadow_latency_ms,
       s.failed_why AS shadow_failed_why, s.scored_at
     FROM shadow_scores AS s JOIN outcomes AS o USING (request_id, "row")`);
+}
+
+/** Rule 4, as conditions on an answer `a` and a label `h`. */
+export function labelTargets({ window }: Pick<LabelTerms, 'window'>): { byRequest: string; byEntity: string } {
+  const until = window === undefined ? 'a.matures_at' : `a.event_at + ${interval(window)}`;
+  return {
+    byRequest: `h.request_id = a.request_id AND coalesce(h."row", 0) = a."row"`,
+    byEntity: `h.request_id IS NULL AND h.entity = a.entity AND CASE
+        WHEN a.event_resolution = 'day' OR h.happened_resolution = 'day'
+        THEN h.happened_at::DATE BETWEEN a.event_at::DATE AND (${until})::DATE
+        ELSE h.happened_at BETWEEN a.event_at AND ${until} END`,
+  };
 }
 
 /** How many of each, for the looks and for people. */

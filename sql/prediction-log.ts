@@ -31,12 +31,20 @@ export interface LogCounts {
  * Times are TIMESTAMP (UTC), `scores` is DOUBLE[], `prediction` and a label's `value` are texts ('true', '0.25', a
  * class), `value_kind` is boolean, number, text or withdrawn, `inputs` and `looked_up` are JSON texts. Unknown kinds, newer records and
  * broken lines are passed over and counted.
+ *
+ * @param only  leave out what does not bear on one request: there are its answers and shadow scores, and of the labels those
+ *              of it or of its entities, and corrections
  */
-export async function createLogViews(db: Database, model: string, files: LogFilePaths): Promise<LogCounts> {
+export async function createLogViews(
+  db: Database,
+  model: string,
+  files: LogFilePaths,
+  only?: { requestId: string },
+): Promise<LogCounts> {
   const parquet = files.parquet.length > 0 ? parquetScan(files.parquet) : undefined;
   const newer = parquet && `SELECT other::JSON AS line FROM ${parquet} WHERE kind = '${OTHER}'`;
   await db.run(
-    `CREATE OR REPLACE TEMP TABLE ${RAW} AS SELECT * FROM (${parsed(linesOf(files.raw, newer))}) WHERE says = 'broken' OR model = ${literal(model)}`,
+    `CREATE OR REPLACE TEMP TABLE ${RAW} AS SELECT * FROM (${parsed(linesOf(files.raw, newer, only?.requestId))}) WHERE says = 'broken' OR model = ${literal(model)}`,
   );
   const [says] = await db.rowsOf(
     `SELECT count(*) FILTER (WHERE says = 'broken') AS broken, count(*) FILTER (WHERE says = 'unknown') AS unknown FROM ${RAW}`,
@@ -45,9 +53,9 @@ export async function createLogViews(db: Database, model: string, files: LogFile
   const fromRaw = `SELECT ${columns}, '' AS filename, rowid AS file_row_number FROM ${RAW} WHERE says = 'known'`;
   const fromParquet =
     parquet && `SELECT ${columns}, filename, file_row_number FROM ${parquet} WHERE kind <> '${OTHER}'`;
-  await db.run(
-    `CREATE OR REPLACE TEMP VIEW ${RECORDS} AS ${[fromRaw, fromParquet].filter(Boolean).join(' UNION ALL ')}`,
-  );
+  const all = [fromRaw, fromParquet].filter(Boolean).join(' UNION ALL ');
+  if (only) await db.run(`CREATE OR REPLACE TEMP TABLE ${CONCERNED} AS ${concerning(all, only.requestId)}`);
+  await db.run(`CREATE OR REPLACE TEMP VIEW ${RECORDS} AS ${only ? `FROM ${CONCERNED}` : all}`);
   await db.run(
     `CREATE OR REPLACE TEMP TABLE ${DROPPED} AS SELECT filename, file_row_number FROM ${RECORDS} QUALIFY ${PLACE} > 1`,
   );
@@ -139,6 +147,7 @@ const OTHER = 'other';
 // Spaces keep them clear of everybody's names.
 const RAW = identifier('raw records');
 const RECORDS = identifier('log records');
+const CONCERNED = identifier('records of a request');
 const DROPPED = identifier('dropped records');
 
 /** Times beyond JavaScript's are no times. */
@@ -270,16 +279,30 @@ function placeBy(order: string): string {
   return `row_number() OVER (PARTITION BY ${key} ORDER BY ${order})`;
 }
 
-function linesOf(raw: readonly string[], more?: string): string {
+/** A label that shares its id with one of these is there too: which of them counts is asked later. */
+function concerning(all: string, requestId: string): string {
+  const id = literal(requestId);
+  const entities = `SELECT entity FROM every WHERE kind = 'answer' AND request_id = ${id}`;
+  const labels = `SELECT label_id FROM every WHERE kind = 'label' AND (request_id = ${id} OR supersedes IS NOT NULL OR entity IN (${entities}))`;
+  // Not materialized, or the whole log would be.
+  return `WITH every AS NOT MATERIALIZED (${all}) SELECT * FROM every WHERE request_id = ${id} OR (kind = 'label' AND label_id IN (${labels}))`;
+}
+
+/** @param requestId  only lines that may bear on it: those that hold it, and labels */
+function linesOf(raw: readonly string[], more?: string, requestId?: string): string {
   const files = raw.map((path) => literal(resolve(path))).join(', ');
   const lines =
     raw.length === 0
       ? 'SELECT NULL::JSON AS line WHERE false'
-      : `SELECT json AS line FROM read_ndjson_objects([${files}], ignore_errors = true, compression = 'gzip', maximum_object_size = ${LONGEST_LINE_BYTES})`;
+      : `SELECT json AS line FROM read_ndjson_objects([${files}], ignore_errors = true, compression = 'gzip', maximum_object_size = ${LONGEST_LINE_BYTES})${
+          requestId === undefined
+            ? ''
+            : ` WHERE contains(json::VARCHAR, ${literal(requestId)}) OR contains(json::VARCHAR, '"label"')`
+        }`;
   return more ? `${lines} UNION ALL ${more}` : lines;
 }
 
-const LONGEST_LINE_BYTES = 64 * 1024 * 1024;
+export const LONGEST_LINE_BYTES = 64 * 1024 * 1024;
 
 /** Lines as typed rows; `says` is known, unknown or broken. */
 function parsed(lines: string, more?: string): string {
