@@ -20,8 +20,8 @@ export type Scored =
 /** @property latencyMs  from being handed over to its scores */
 export type ShadowDone = (result: Scored, timing: { latencyMs: number; graphMs: number }) => void;
 
-/** busy: what runs in the child runs so long that it may hang. */
-export type ShadowDrop = 'queue-full' | 'not-loaded' | 'restarting' | 'busy';
+/** busy: what runs in the child runs so long that it may hang. paused: the process ended under this shadow before. */
+export type ShadowDrop = 'queue-full' | 'not-loaded' | 'restarting' | 'busy' | 'paused';
 
 export interface ChallengerFailure {
   model: string;
@@ -68,8 +68,8 @@ const START_MS = 60_000;
 const LOAD_MS = 60_000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 30_000;
-/** Of a load that ended the process: what else is loaded there goes down with it each time. */
-const DEADLY_LOAD_MS = { first: 30_000, longest: 1_800_000 };
+/** After a load or a shadow's run that ended the process: what else is loaded there goes down with it each time. */
+const DEADLY_MS = { first: 30_000, longest: 1_800_000 };
 /** A life as long as this was a good one. */
 const STEADY_MS = 60_000;
 
@@ -114,7 +114,15 @@ export class Challenger {
   private jobs = 0;
   private stopped = false;
   private readonly restarts = { crashed: 0, hung: 0, memory: 0 };
-  private readonly dropped: Record<ShadowDrop, number> = { 'queue-full': 0, 'not-loaded': 0, restarting: 0, busy: 0 };
+  private readonly dropped: Record<ShadowDrop, number> = {
+    'queue-full': 0,
+    'not-loaded': 0,
+    restarting: 0,
+    busy: 0,
+    paused: 0,
+  };
+  /** Shadows under which the process ended: how often, and until when they get nothing. */
+  private readonly deadlyShadows = new Map<string, { deaths: number; untilMs: number }>();
   private late = 0;
   private abandoned = 0;
 
@@ -129,7 +137,8 @@ export class Challenger {
   want(models: ChallengerModel[]): void {
     if (this.stopped) return;
     this.wanted = new Map(models.map((one) => [keyOf(one.model, one.version.n), one]));
-    for (const key of this.loadFailures.keys()) if (!this.wanted.has(key)) this.loadFailures.delete(key);
+    for (const kept of [this.loadFailures, this.deadlyShadows])
+      for (const key of kept.keys()) if (!this.wanted.has(key)) kept.delete(key);
     if (this.wanted.size > 0 && !this.life && !this.restart) this.start();
     else if (this.wanted.size === 0 && (this.readyMs === undefined || this.underway?.kind === 'load')) this.close();
     this.next();
@@ -245,6 +254,7 @@ export class Challenger {
   private whyNot(key: string, rows: Columns): ShadowDrop | undefined {
     if (this.wanted.has(key) && this.readyMs === undefined && this.deathsInARow > 0) return 'restarting';
     if (!this.layoutOf(key)) return 'not-loaded';
+    if (performance.now() < (this.deadlyShadows.get(key)?.untilMs ?? 0)) return 'paused';
     if (this.underway?.kind === 'run' && performance.now() - this.underway.fromMs > BUSY_MS) return 'busy';
     return this.shadows.rows + rows.rows > (this.o.maxShadowRows ?? 2_000) ? 'queue-full' : undefined;
   }
@@ -373,7 +383,7 @@ export class Challenger {
       attempts: (before?.attempts ?? 0) + 1,
       since: before?.since ?? new Date((this.o.now ?? Date.now)()).toISOString(),
     };
-    const waitMs = backoffMs(failure.attempts, o.deadly && DEADLY_LOAD_MS);
+    const waitMs = backoffMs(failure.attempts, o.deadly && DEADLY_MS);
     this.loadFailures.set(key, { failure, retryMs: performance.now() + waitMs });
     // A timer may be a little early by this clock.
     setTimeout(() => this.next(), waitMs + 2).unref();
@@ -402,6 +412,11 @@ export class Challenger {
       this.restart.unref();
     }
     const running = job?.kind === 'run' ? job.slices.map(({ of }) => of) : [];
+    const shadow = running.find(({ canary }) => !canary);
+    if (shadow && death !== 'ended') {
+      const deaths = (this.deadlyShadows.get(shadow.key)?.deaths ?? 0) + 1;
+      this.deadlyShadows.set(shadow.key, { deaths, untilMs: performance.now() + backoffMs(deaths, DEADLY_MS) });
+    }
     const result: Scored = { ok: false, why: 'died', detail: `the challenger process ended: ${detail}` };
     for (const call of [...running.filter(({ canary }) => canary), ...this.canaries.clear()]) this.finish(call, result);
     const dropped = new Set([...running.filter(({ canary }) => !canary), ...this.shadows.clear()]);

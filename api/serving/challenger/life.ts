@@ -34,7 +34,7 @@ export class Life {
       this.child = fork(new URL('./child.js', import.meta.url), [String(process.pid)], {
         serialization: 'advanced',
         execArgv: [],
-        env: { ...process.env, NODE_OPTIONS: withoutInspector(process.env['NODE_OPTIONS']) },
+        env: { ...withoutSecrets(process.env), NODE_OPTIONS: withoutInspector(process.env['NODE_OPTIONS']) },
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       });
     } catch (error) {
@@ -144,3 +144,10 @@ const withoutInspector = (options: string | undefined): string | undefined =>
     .join(' ');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The child runs graphs that others made; it reads no bucket and hashes nothing. */
+function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^AWS_|^TEMPORAL_|KEY|SECRET|TOKEN|PASSWORD/i.test(name)),
+  );
+}
