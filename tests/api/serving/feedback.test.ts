@@ -433,7 +433,7 @@ describe('fuzz', () => {
       Object.defineProperty(label, name, { value, enumerable: true, configurable: true, writable: true });
     return JSON.stringify(label);
   });
-  const text = fc.oneof(near, fc.json(), fc.string({ unit: 'binary' }));
+  const text = fc.oneof({ weight: 6, arbitrary: near }, fc.json(), fc.string({ unit: 'binary' }));
   const body = fc.oneof(
     fc.tuple(text, fc.constantFrom('application/json', NDJSON, 'application/vnd.x+json', 'text/html')),
     fc.tuple(
@@ -457,7 +457,7 @@ describe('fuzz', () => {
       }),
       { numRuns: 1500 },
     );
-    expect(acknowledged).toBeGreaterThan(50);
+    expect(acknowledged).toBeGreaterThan(20);
   });
 });
 
