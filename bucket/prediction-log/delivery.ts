@@ -7,13 +7,13 @@ import { removeSegmentFile, writeSegmentFile, type SegmentFile } from './segment
 import { createSegment, fileOf, segmentKey } from './segment.ts';
 
 /** Lines on their way to the bucket: in a file of the spool, or in memory where the disk refused them. */
-export type Segment = SegmentFile | SegmentInMemory;
-
-interface SegmentInMemory extends Omit<SegmentFile, 'path'> {
-  path?: undefined;
-  lines: Buffer;
-  /** Place of its first record among all that were kept. */
-  first: number;
+export interface Segment extends Omit<SegmentFile, 'path'> {
+  path?: string;
+  memory?: {
+    lines: Buffer;
+    /** Place of its first record among all that were kept. */
+    first: number;
+  };
 }
 
 export interface DeliveryLimits {
@@ -45,7 +45,7 @@ export class Delivery {
   readonly #log: Logger | undefined;
   readonly #changed: () => void;
   readonly #segments = new Set<Segment>();
-  readonly #inMemory = new Set<SegmentInMemory>();
+  readonly #inMemory = new Set<Segment>();
   #running = false;
   #stopped = false;
   #wake: () => void = () => {};
@@ -70,13 +70,13 @@ export class Delivery {
   get segments(): ReadonlySet<Segment> {
     return this.#segments;
   }
-  get inMemory(): ReadonlySet<SegmentInMemory> {
+  get inMemory(): ReadonlySet<Segment> {
     return this.#inMemory;
   }
 
   add(segment: Segment): void {
     this.#segments.add(segment);
-    if (segment.path === undefined) this.#inMemory.add(segment);
+    if (segment.memory) this.#inMemory.add(segment);
     this.bytes[placeOf(segment)] += segment.bytes;
     if (!this.#stopped && !this.#running) void this.#run();
   }
@@ -84,14 +84,16 @@ export class Delivery {
   /** Puts what is in memory into the spool. @throws what the disk says */
   async save(folder: string): Promise<void> {
     for (const segment of this.#inMemory) {
-      const { name, rows, bytes, sinceMs, lines } = segment;
-      const path = await writeSegmentFile(folder, name, lines);
-      // It may have been delivered meanwhile, or may be at this moment: then that is repeated with the same bytes.
-      if (!this.#segments.has(segment)) await rm(path, { force: true });
-      else {
-        this.#remove(segment);
-        this.add({ name, rows, bytes, sinceMs, path });
+      const path = await writeSegmentFile(folder, segment.name, segment.memory!.lines);
+      if (!this.#segments.has(segment)) {
+        await rm(path, { force: true }); // delivered meanwhile
+        continue;
       }
+      this.#inMemory.delete(segment);
+      this.bytes.memory -= segment.bytes;
+      this.bytes.disk += segment.bytes;
+      segment.path = path;
+      delete segment.memory;
     }
   }
 
@@ -145,8 +147,7 @@ export class Delivery {
   async #deliver(segment: Segment): Promise<string | undefined> {
     try {
       if (Math.abs(this.#now() - segment.name.ms) > this.#limits.keepNameMs) await this.#rename(segment);
-      const lines =
-        segment.path === undefined ? segment.lines : (await readFile(segment.path)).subarray(0, segment.bytes);
+      const lines = segment.memory?.lines ?? (await readFile(segment.path!)).subarray(0, segment.bytes);
       if (!(await this.#withinTime(createSegment(this.#bucket, segment.name, lines)))) {
         const key = segmentKey(segment.name);
         await this.#rename(segment);
@@ -165,8 +166,6 @@ export class Delivery {
   }
 
   async #failed(segment: Segment, error: unknown): Promise<string | undefined> {
-    // Saved meanwhile: another stands for it.
-    if (!this.#segments.has(segment)) return undefined;
     const gone = segment.path !== undefined && !(await isThere(segment.path));
     // Last in line, so that one which cannot be delivered does not stand before the others.
     this.#remove(segment);
@@ -177,7 +176,7 @@ export class Delivery {
 
   #remove(segment: Segment): void {
     if (!this.#segments.delete(segment)) return;
-    if (segment.path === undefined) this.#inMemory.delete(segment);
+    this.#inMemory.delete(segment);
     this.bytes[placeOf(segment)] -= segment.bytes;
   }
 
@@ -227,7 +226,7 @@ export class Delivery {
   }
 }
 
-const placeOf = (segment: Segment): 'disk' | 'memory' => (segment.path === undefined ? 'memory' : 'disk');
+const placeOf = (segment: Segment): 'disk' | 'memory' => (segment.memory ? 'memory' : 'disk');
 
 const isThere = (path: string): Promise<boolean> =>
   stat(path).then(

@@ -114,7 +114,7 @@ class SpooledLog implements PredictionLog {
 
   #file: WriteAheadFile | undefined;
   /** Files that are being ended, until they are segments. */
-  readonly #ending = new Map<WriteAheadFile, Promise<void>>();
+  readonly #ending = new Set<WriteAheadFile>();
   #files = 0;
   /** Why the disk takes nothing. */
   #refused: string | undefined;
@@ -229,8 +229,7 @@ class SpooledLog implements PredictionLog {
     await within(this.#limits.closeMs, this.flush());
     this.#delivery.stop();
     await within(this.#limits.closeMs, this.#keepRest());
-    const inMemory = [...this.#held(), ...this.#delivery.inMemory];
-    const lost = sum(inMemory, ({ rows }) => rows);
+    const lost = sum([...this.#held(), ...this.#delivery.inMemory], ({ rows }) => rows);
     const { rows } = this.lag();
     if (lost > 0) this.#log?.error({ rows: lost, because: this.#refused }, 'records of the prediction log are lost');
     if (rows > lost)
@@ -248,7 +247,7 @@ class SpooledLog implements PredictionLog {
       await this.#writeAll();
       if (this.#file) void this.#end(this.#file);
     });
-    await Promise.all(this.#ending.values());
+    await this.#ended();
   }
 
   /** Takes over what dead lives left. */
@@ -358,25 +357,26 @@ class SpooledLog implements PredictionLog {
   /** Closes the file, which becomes a segment. In turn, for nobody may be writing to it. */
   #end(file: WriteAheadFile): Promise<void> {
     const end = async (): Promise<void> => {
-      const unsafe = await file.end();
-      if (file.safe.rows > 0) {
-        const name = { ms: this.#now(), boot: this.boot, n: file.n };
-        const path = join(this.#spool.folder, fileOf(name));
-        const renamed = await rename(file.path, path).then(
-          () => true,
-          () => false,
-        );
-        this.#delivery.add({ name, ...file.safe, sinceMs: file.sinceMs, path: renamed ? path : file.path });
-      }
+      await file.end();
+      const name = { ms: this.#now(), boot: this.boot, n: file.n };
+      const path = join(this.#spool.folder, fileOf(name));
+      // Where this fails the next life finds it under its old name.
+      const renamed = file.safe.rows > 0 && (await succeeds(rename(file.path, path)));
+      // At once, so that no record is nowhere for a moment.
       this.#ending.delete(file);
-      this.#batches.push(...unsafe);
-      if (unsafe.length > 0) this.#refuse(file.failure);
+      this.#batches.push(...file.unsafe);
+      if (file.safe.rows > 0)
+        this.#delivery.add({ name, ...file.safe, sinceMs: file.sinceMs, path: renamed ? path : file.path });
+      if (file.failure !== undefined) this.#refuse(file.failure);
       this.#recount();
     };
     if (this.#file === file) this.#file = undefined;
-    const ending = this.#ending.get(file) ?? end();
-    this.#ending.set(file, ending);
-    return ending;
+    if (!file.ended) this.#ending.add(file);
+    return (file.ended ??= end());
+  }
+
+  async #ended(): Promise<void> {
+    for (const file of [...this.#ending]) await file.ended;
   }
 
   /** Closes the segment that is being written. While the disk refuses, what is in memory goes straight to the bucket. */
@@ -388,7 +388,7 @@ class SpooledLog implements PredictionLog {
       if (this.#file) void this.#end(this.#file);
       if (this.#refused !== undefined) this.#bypassDisk();
     });
-    await Promise.all(this.#ending.values());
+    await this.#ended();
   }
 
   #bypassDisk(): void {
@@ -403,8 +403,10 @@ class SpooledLog implements PredictionLog {
         rows: sum(batches, ({ rows }) => rows),
         bytes,
         sinceMs: Math.min(...batches.map(({ sinceMs }) => sinceMs)),
-        lines: Buffer.concat(batches.map(({ lines }) => lines)),
-        first: Math.min(...batches.map(({ first }) => first)),
+        memory: {
+          lines: Buffer.concat(batches.map(({ lines }) => lines)),
+          first: Math.min(...batches.map(({ first }) => first)),
+        },
       });
     }
     this.#recount();
@@ -424,7 +426,7 @@ class SpooledLog implements PredictionLog {
       await this.#end(file!);
       throw error;
     }
-    await Promise.all(this.#ending.values());
+    await this.#ended();
     if (this.#batches.length > 0) return;
     await this.#spool.probe();
     this.#refused = undefined;
@@ -451,7 +453,7 @@ class SpooledLog implements PredictionLog {
   }
 
   #openFiles(): WriteAheadFile[] {
-    return [...this.#ending.keys(), ...(this.#file ? [this.#file] : [])];
+    return [...this.#ending, ...(this.#file ? [this.#file] : [])];
   }
 
   /** What is only in memory, and is in no segment. */
@@ -472,7 +474,8 @@ class SpooledLog implements PredictionLog {
 
   /** Place of the first record that is neither on the disk nor in the bucket. */
   #firstUnsafe(): number {
-    return [...this.#delivery.inMemory].reduce((least, { first }) => Math.min(least, first), this.#firstHeld());
+    const segments = [...this.#delivery.inMemory].map(({ memory }) => memory!.first);
+    return Math.min(this.#firstHeld(), ...segments);
   }
 
   #recount(): void {
@@ -491,6 +494,12 @@ class SpooledLog implements PredictionLog {
 }
 
 const sum = <T>(of: readonly T[], what: (one: T) => number): number => of.reduce((total, one) => total + what(one), 0);
+
+const succeeds = (work: Promise<void>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

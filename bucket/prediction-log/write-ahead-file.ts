@@ -27,6 +27,8 @@ export class WriteAheadFile {
   readonly unsafe: Batch[] = [];
   /** Of a sync. It is not tried again: the system may have forgotten what it could not write, and would say yes. */
   failure: unknown;
+  /** Set once by whoever ends it. */
+  ended: Promise<void> | undefined;
   readonly #handle: FileHandle;
   #syncing: Promise<void> | undefined;
   #again: Promise<void> | undefined;
@@ -86,13 +88,11 @@ export class WriteAheadFile {
     return (this.#syncing = run());
   }
 
-  /** Leaves what is safe, and gives back what is not. A file in which nothing is safe is removed. */
-  async end(): Promise<Batch[]> {
+  /** Leaves what is safe, and what is not in `unsafe`. A file in which nothing is safe is removed. */
+  async end(): Promise<void> {
     await this.sync().catch(() => undefined);
-    const unsafe = this.unsafe.splice(0);
-    if (unsafe.length > 0) await this.#handle.truncate(this.safe.bytes).catch(() => undefined);
+    if (this.unsafe.length > 0) await this.#handle.truncate(this.safe.bytes).catch(() => undefined);
     await this.#handle.close().catch(() => undefined);
     if (this.safe.bytes === 0) await rm(this.path, { force: true }).catch(() => undefined);
-    return unsafe;
   }
 }

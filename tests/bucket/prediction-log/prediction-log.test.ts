@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open as openFile, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -14,10 +14,10 @@ import {
   type PredictionLog,
 } from '../../../bucket/index.ts';
 import type { PredictionLogOptions } from '../../../bucket/prediction-log/prediction-log.ts';
-import { UserError } from '../../../schemas/index.ts';
+import { UserError, type LogRecord } from '../../../schemas/index.ts';
 import { linesOf, outputOf, startChild } from '../children/start.ts';
 import { loggedIn } from './logged.ts';
-import { answer, label, range, shadow } from './records.ts';
+import { answer, idOf, label, range, shadow } from './records.ts';
 
 let root: string;
 let folder: string;
@@ -48,6 +48,17 @@ const open = async (o: Partial<PredictionLogOptions> = {}): Promise<PredictionLo
 };
 const spoolFiles = async (): Promise<string[]> =>
   (await readdir(join(home, 'spool'), { recursive: true })).filter((file) => /\.(open|ndjson)$/.test(file)).sort();
+/** Ids of whole lines in the spool. What is moved on while they are read is in the bucket afterwards. */
+const spooled = async (): Promise<string[]> => {
+  for (;;)
+    try {
+      const texts = await Promise.all((await spoolFiles()).map((file) => readFile(join(home, 'spool', file), 'utf8')));
+      const lines = texts.flatMap((text) => text.slice(0, text.lastIndexOf('\n') + 1).split('\n'));
+      return lines.filter((line) => line.startsWith('{')).map((line) => idOf(JSON.parse(line) as LogRecord));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+};
 const idsOf = (n: number, from = 0): string[] => range(n).map((i) => `r-${from + i}`);
 const messages = (level: number): string[] => said.filter((line) => line.level >= level).map(({ msg }) => msg);
 
@@ -483,6 +494,103 @@ describe('pressure', () => {
     expect(log.lag().shed).toEqual({ shadow: 1, detail: 1, answer: 0 });
     expect(messages(30)).toEqual(['the prediction log lets records go', 'the prediction log keeps everything again']);
   });
+
+  it('a disk that does not sync is not believed afterwards: nothing is lost, and nothing acknowledged', async () => {
+    await newPlace();
+    const log = await open({ limits: { segmentMs: 60_000, diskRetryMs: 50 } });
+    for (const i of range(10)) log.append(answer(i));
+    await log.written();
+    const handle = await openFile(join(root, 'any'), 'w');
+    const sync = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'datasync');
+    await handle.close();
+    sync.mockRejectedValue(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }));
+    try {
+      for (const i of range(10)) log.append(answer(10 + i));
+      log.append(label(1));
+      await expect(log.written()).rejects.toThrow('the disk takes nothing (EIO: i/o error, fdatasync)');
+      await log.flush();
+      expect((await loggedIn(bucket)).ids).toEqual([...idsOf(20), 'l-1']);
+    } finally {
+      sync.mockRestore();
+    }
+    await vi.waitFor(() => expect(log.lag().failing).toBeUndefined(), 10_000);
+    log.append(label(2));
+    await log.written();
+    expect(await spoolFiles()).toHaveLength(1);
+    await log.close();
+    expect((await loggedIn(bucket)).ids).toEqual([...idsOf(20), 'l-1', 'l-2']);
+    expect(await readdir(join(home, 'spool'))).toEqual([]);
+  });
+
+  it.each([1, 2, 3])(
+    'a disk that takes halves and forgets what it did not sync, and a bucket that fails: all is there once, what was acknowledged at once (seed %i)',
+    async (seed) => {
+      await newPlace();
+      let state = seed;
+      const chance = (share: number): boolean => (state = (state * 48_271) % 2_147_483_647) < share * 2_147_483_647;
+      const failing = new Failing(bucket);
+      failing.down = undefined;
+      const create = failing.create.bind(failing);
+      failing.create = (key, body) => (chance(0.3) ? Promise.reject(new Error('503')) : create(key, body));
+      const handle = await openFile(join(root, `faults-${seed}`), 'w');
+      type Handle = typeof handle;
+      const proto = Object.getPrototypeOf(handle) as Handle;
+      await handle.close();
+      const { write, datasync } = proto;
+      const synced = new WeakMap<Handle, number>();
+      let share = 0;
+      const faults = { write: 0, sync: 0 };
+      const broken = (code: string) => Object.assign(new Error(code), { code });
+      proto.write = async function (this: Handle, ...args: [Buffer, number, number, number]) {
+        if (!chance(share)) return write.apply(this, args as never);
+        faults.write++;
+        await write.apply(this, [args[0], args[1], args[2] >> 1, args[3]] as never);
+        throw broken('ENOSPC');
+      } as never;
+      proto.datasync = async function (this: Handle) {
+        if (chance(share)) {
+          faults.sync++;
+          await this.truncate(synced.get(this) ?? 0);
+          throw broken('EIO');
+        }
+        const { size } = await this.stat();
+        await datasync.call(this);
+        synced.set(this, size);
+      };
+      const limits = { segmentMs: 40, segmentBytes: 4_000, diskRetryMs: 20, retryMs: 5, longestRetryMs: 20 };
+      const log = await open({ bucket: failing, limits });
+      const kept: string[] = [];
+      let acknowledged = 0;
+      let refused = 0;
+      try {
+        for (let step = 0; step < 150; step++) {
+          share = step % 50 < 30 ? 0.3 : 0;
+          if (log.append(answer(step)) === 'kept') kept.push(`r-${step}`);
+          if (chance(0.5) && log.append(label(step)) === 'kept') kept.push(`l-${step}`);
+          if (chance(0.3)) await new Promise((done) => setTimeout(done, 5));
+          if (!chance(0.2)) continue;
+          const sofar = [...kept];
+          // Some wait while others ask.
+          const asked = [log.written(), log.written()];
+          const [first] = await Promise.allSettled(asked);
+          if (first!.status === 'rejected') {
+            refused++;
+            continue;
+          }
+          acknowledged++;
+          const there = new Set([...(await spooled()), ...(await loggedIn(bucket)).ids]);
+          expect(sofar.filter((id) => !there.has(id))).toEqual([]);
+        }
+      } finally {
+        proto.write = write;
+        proto.datasync = datasync;
+      }
+      await log.flush();
+      expect((await loggedIn(bucket)).ids.sort()).toEqual(kept.sort());
+      expect(log.lag()).toMatchObject({ rows: 0, spoolBytes: 0 });
+      expect(Math.min(acknowledged, refused, faults.write, faults.sync)).toBeGreaterThan(2);
+    },
+  );
 
   it('with disk and bucket down, memory holds up to its bound, labels beyond it, and all is saved when the disk is back', async () => {
     await newPlace();
