@@ -68,6 +68,15 @@ export class Replica {
     this.ready = true;
   }
 
+  /** Until what the serving log names as canary and shadows can be asked here. */
+  async challengersLoaded(): Promise<void> {
+    for (let isLoaded = false; !isLoaded; await sleep(50)) {
+      const response = await fetch(`http://127.0.0.1:${this.port}/ready`);
+      const { status } = (await response.json()) as { status: { challengers: { loaded: boolean }[] } };
+      isLoaded = status.challengers.length > 0 && status.challengers.every(({ loaded }) => loaded);
+    }
+  }
+
   /** `ready` stays as it is: clients find out by themselves. */
   async kill(): Promise<void> {
     this.life.killedMs = performance.now();

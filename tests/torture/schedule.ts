@@ -2,7 +2,8 @@ import { Random } from '../../numerics/index.ts';
 import { GOOD, ODD } from './models.ts';
 
 /** One thing that is done to the system, and when: milliseconds after the traffic began, or later, when the one before is done. */
-export type Act = { atMs: number } & (
+export type Act = { atMs: number } & Deed;
+type Deed =
   | { do: 'kill-replica'; replica: number; downMs: number }
   | { do: 'kill-challenger'; replica: number }
   | { do: 'bucket-down'; signal: 'SIGTERM' | 'SIGKILL'; downMs: number }
@@ -10,8 +11,7 @@ export type Act = { atMs: number } & (
   | { do: 'promote'; version: number }
   | { do: 'shadows'; versions: number[]; lastsMs: number }
   | { do: 'roll-back'; to?: number }
-  | { do: 'keep-house'; killAfterMs?: number }
-);
+  | { do: 'keep-house'; killAfterMs?: number };
 
 /** What is done to one part, one after the other; parts are tortured side by side. */
 export interface Lane {
@@ -26,14 +26,14 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
   const random = new Random(seed);
   const between = (from: number, to: number): number => Math.round(from + random.float() * (to - from));
   const oneOf = <T>(of: readonly T[]): T => of[between(0, of.length - 1)]!;
-  const lane = (name: string, gapMs: [number, number], act: () => Omit<Act, 'atMs'>): Lane => {
+  const lane = (name: string, gapMs: [number, number], act: () => Deed): Lane => {
     const acts: Act[] = [];
     for (let atMs = between(1_000, gapMs[1]); atMs < o.lengthMs; atMs += between(...gapMs))
-      acts.push({ atMs, ...act() } as Act);
+      acts.push({ atMs, ...act() });
     return { name, acts };
   };
   const lasts = (): number => (random.float() < 0.2 ? between(500, 3_000) : LONG_MS);
-  const serve = (): Omit<Act, 'atMs'> => {
+  const serve = (): Deed => {
     const kind = random.float();
     if (kind < 0.45)
       return { do: 'canary', version: oneOf([...GOOD, ...ODD]), weight: oneOf([0, 0.05, 0.2, 0.5]), lastsMs: lasts() };
@@ -43,12 +43,12 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
     return { do: 'roll-back', ...(random.float() < 0.5 && { to: oneOf(GOOD) }) };
   };
   return [
-    lane('replicas', [3_000, 12_000], () => ({
+    lane('replicas', [6_000, 20_000], () => ({
       do: 'kill-replica',
       replica: between(0, 1),
       downMs: between(0, 3_000),
     })),
-    lane('challengers', [2_000, 8_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
+    lane('challengers', [4_000, 15_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
     // Two writers, who meet now and then.
     lane('serving 1', [500, 4_000], serve),
     lane('serving 2', [500, 4_000], serve),
@@ -58,7 +58,7 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
     })),
     ...(o.bucketCanFall
       ? [
-          lane('bucket', [8_000, 30_000], () => ({
+          lane('bucket', [10_000, 40_000], () => ({
             do: 'bucket-down',
             signal: oneOf(['SIGTERM', 'SIGKILL'] as const),
             downMs: between(500, 12_000),

@@ -93,6 +93,7 @@ class Torture {
         shadows: [{ version: 3, until: untilOf({ lastsMs: 3_600_000 }) }],
       }));
       await Promise.all(replicas.map((replica) => replica.start()));
+      await Promise.all(replicas.map((replica) => replica.challengersLoaded()));
       return torture;
     } catch (error) {
       await s3?.stop();
