@@ -376,7 +376,7 @@ class SpooledLog implements PredictionLog {
   }
 
   async #ended(): Promise<void> {
-    for (const file of [...this.#ending]) await file.ended;
+    for (const file of this.#ending) await file.ended;
   }
 
   /** Closes the segment that is being written. While the disk refuses, what is in memory goes straight to the bucket. */
