@@ -15,8 +15,8 @@ export const CONNECTION_LIMITS = {
   headersMs: 10_000,
   /** Headers and body: the largest body, 10 MB of labels, at 170 kB/s. */
   requestMs: 60_000,
-  /** Between reads of a client that has an answer waiting. */
-  slowReaderMs: 60_000,
+  /** Of an answer, from us to whoever is slow to read it: the largest, 1.5 MB, at 25 kB/s. */
+  answerMs: 60_000,
   /** Longer than load balancers keep idle connections (60 s), so that they close them and not we, with a request under way. */
   keepAliveMs: 75_000,
   /** At the end: clients that are at work get an answer that closes their connection, instead of a closed connection. */
@@ -105,7 +105,9 @@ class Connections {
     if (this.#closing) response.shouldKeepAlive = false;
     this.#underWay.set(response, socket);
     response.once('prefinish', () => {
-      if (socket.writableLength > 0) socket.setTimeout(this.#limits.slowReaderMs);
+      if (socket.writableLength === 0) return;
+      const cut = setTimeout(() => socket.destroy(), this.#limits.answerMs);
+      response.once('close', () => clearTimeout(cut));
     });
     response.once('close', () => this.#underWay.delete(response));
   }
@@ -185,7 +187,7 @@ function failed(error: unknown, log: Logger): Response {
 
 function refuse(response: ServerResponse, fields: ProblemFields, log: Logger): void {
   const { body, headers } = refusal(fields, log);
-  response.writeHead(fields.status, { ...headers, connection: 'close' });
+  response.writeHead(fields.status, { ...headers, connection: 'close', 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }
 
