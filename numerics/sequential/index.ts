@@ -1,0 +1,5 @@
+export { clopperPearson } from './clopper-pearson.ts';
+export { confidenceRadius, mixtureParameter, type Sides } from './confidence-sequence.ts';
+export { CanaryEValue, type EBlock } from './e-value.ts';
+export { sampleRatioLogOdds } from './sample-ratio.ts';
+export { stratifiedBand, type Band, type BandOptions, type Cell } from './stratified-band.ts';
