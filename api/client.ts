@@ -148,6 +148,8 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
     rollback: (model: string, body: BodyOf<typeof routes.rollBackModel>) =>
       call<typeof routes.rollBackModel>('post', '/v1/models/{model}/rollback', { params: { model }, json: body }),
     project: (model: string) => call<typeof routes.getProject>('get', '/v1/projects/{model}', { params: { model } }),
+    why: (requestId: string, query: { around?: string; row?: number; model?: string } = {}) =>
+      call<typeof routes.getWhy>('get', '/v1/why/{requestId}', { params: { requestId }, query }),
     doctor: () => call<typeof routes.getDiagnosis>('get', '/v1/doctor'),
 
     /** Files by their path inside the project folder. */

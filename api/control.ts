@@ -21,6 +21,7 @@ import type { Check } from './control/shapes.ts';
 import { readStatus } from './control/status.ts';
 import { ensureLabelSchedule } from './control/schedules.ts';
 import { startWorkflow, withTemporal, type TemporalOptions } from './control/temporal.ts';
+import { createWhy } from './control/why.ts';
 import { describeTraining } from './control/training.ts';
 import {
   issuesOfZod,
@@ -39,6 +40,10 @@ export interface ControlOptions extends TemporalOptions {
   log: ErrorLog;
   /** What this process knows about the models it has loaded, for the doctor. */
   serving?: () => Check[];
+  /** Brings answers of this process that are not in the bucket yet to it; who asks why waits a few seconds for it. */
+  flushLog?: () => Promise<void>;
+  /** This machine's folder, for scratch files; default: the system's. */
+  home?: string;
   /** How long a promotion is waited for before the answer says that it is under way. */
   promotionWaitMs?: number;
 }
@@ -166,6 +171,8 @@ export function createControl(o: ControlOptions): OpenAPIHono {
       next: 'npx gauntlet apply <folder>',
     });
   });
+  const why = createWhy({ ...o, now });
+  app.openapi(routes.getWhy, async (c) => c.json(await why(c.req.valid('param').requestId, c.req.valid('query')), 200));
 
   return app;
 

@@ -12,6 +12,7 @@ import { runsCommand } from './commands/runs.ts';
 import { statusCommand } from './commands/status.ts';
 import { trainCommand } from './commands/train.ts';
 import { upCommand } from './commands/up.ts';
+import { whyCommand } from './commands/why.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
 
 /** The whole command. Commands import what is heavy only when they run, so that --help is quick. */
@@ -40,6 +41,7 @@ ${EXIT_CODES_HELP}`,
     modelsCommand(),
     statusCommand(),
     historyCommand(),
+    whyCommand(),
     predictCommand(),
     feedbackCommand(),
     importLabelsCommand(),

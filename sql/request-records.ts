@@ -10,8 +10,9 @@ export interface Sighting {
   kind: 'answer' | 'shadow' | 'label';
   row: number;
   path: string;
-  /** Of an answer: when it was given. */
+  /** Of an answer: when it was given, and the time that it is about. */
   answeredMs?: number;
+  eventMs?: number;
 }
 
 /**
@@ -29,7 +30,7 @@ export async function findRequest(
   if (files.raw.length > 0)
     queries.push(`
       SELECT json ->> '$.model' AS model, json ->> '$.kind' AS kind, coalesce(TRY_CAST(json ->> '$.row' AS BIGINT), 0) AS "row",
-        filename AS path, TRY_CAST(json ->> '$.answeredMs' AS DOUBLE) AS "answeredMs"
+        filename AS path, ${number('answeredMs')}, ${number('eventMs')}
       FROM read_ndjson_objects([${files.raw.map(literal).join(', ')}], ignore_errors = true, compression = 'gzip',
         filename = true, maximum_object_size = ${LONGEST_LINE_BYTES})
       WHERE contains(json::VARCHAR, ${id}) AND (json ->> '$.requestId') = ${id}`);
@@ -37,7 +38,8 @@ export async function findRequest(
   for (const { model, path } of files.parquet) models.set(model, [...(models.get(model) ?? []), path]);
   for (const [model, paths] of models)
     queries.push(`
-      SELECT ${literal(model)} AS model, kind, coalesce("row", 0) AS "row", filename AS path, ${ms('answered_at')} AS "answeredMs"
+      SELECT ${literal(model)} AS model, kind, coalesce("row", 0) AS "row", filename AS path, ${ms('answered_at')} AS "answeredMs",
+        ${ms('event_at')} AS "eventMs"
       FROM read_parquet([${paths.map(literal).join(', ')}], filename = true, union_by_name = true) WHERE request_id = ${id}`);
   if (queries.length === 0) return [];
   const rows = await db.rowsOf(
@@ -140,6 +142,7 @@ export async function readOutcome(
   };
 }
 
+const number = (field: string): string => `TRY_CAST(json ->> '$.${field}' AS DOUBLE) AS "${field}"`;
 const ms = (column: string): string => `epoch_us(${column}) / 1000`;
 
 const SCORED = `request_id AS "requestId", "row", version, revision, unit, entity, ${ms('event_at')} AS "eventMs",

@@ -62,9 +62,9 @@ export async function start(options: StartOptions): Promise<Running> {
     const stores = await openStores({ bucket: options.bucket, home });
     say(`Bucket: ${options.bucket}`);
     // Before anything is brought up: a port that is taken is the commonest reason not to start.
-    let answer: (request: Request) => Response | Promise<Response> = starting;
+    let answer: (request: Request, env?: object) => Response | Promise<Response> = starting;
     const host = options.host ?? '127.0.0.1';
-    const listening = await listen((request) => answer(request), { host, port: options.port, log, say });
+    const listening = await listen((request, env) => answer(request, env), { host, port: options.port, log, say });
     const { port } = listening;
     undo.push(() => listening.close());
 
@@ -112,6 +112,8 @@ export async function start(options: StartOptions): Promise<Running> {
       uiUrl: temporal.uiUrl,
       log,
       serving: () => loadedModels(serving),
+      flushLog: () => predictionLog.flush(),
+      home,
     });
     answer = dispatch(serving.app, control);
     await serving.start();

@@ -133,7 +133,7 @@ export async function summarizeRun(stores: Stores, run: Run): Promise<RunSummary
 }
 
 /** On the test rows, which nothing saw before evaluation. */
-function metricOn(reports: readonly EvaluationReport[], metric: MetricName): number | undefined {
+export function metricOn(reports: readonly EvaluationReport[], metric: MetricName): number | undefined {
   const metrics = reports.find((report) => report.on === 'test')?.metrics as Record<string, unknown> | undefined;
   const value = metrics?.[metric];
   return typeof value === 'number' ? value : undefined;

@@ -6,6 +6,7 @@ import {
   ModelVersion,
   Problem,
   Project,
+  RequestId,
   RollbackResult,
   Run,
 } from '../../schemas/index.ts';
@@ -26,6 +27,7 @@ import {
   Training,
   VersionSummary,
 } from './shapes.ts';
+import { Why } from './why/shapes.ts';
 
 const json = <T extends z.ZodType>(schema: T, description: string) => ({
   content: { 'application/json': { schema } },
@@ -238,6 +240,28 @@ export const getProject = createRoute({
   summary: 'The newest applied project of a model',
   request: { params: model },
   responses: { 200: json(Project, 'The project'), ...notFound },
+});
+
+export const getWhy = createRoute({
+  method: 'get',
+  path: '/v1/why/{requestId}',
+  tags,
+  summary: 'Why an answer was what it was: from the answer back to the source files',
+  request: {
+    params: z.strictObject({ requestId: RequestId }),
+    query: z.strictObject({
+      around: Instant.optional().describe(
+        'When it was asked, within a day; default: an id of ours says it, another is looked for in the last 31 days',
+      ),
+      row: z.coerce.number().int().nonnegative().default(0).describe('Place in the request, from 0'),
+      model: z.string().optional().describe('Where several models answered the same id'),
+    }),
+  },
+  responses: {
+    200: json(Why, 'The answer and where it came from'),
+    404: problem('No such answer; the detail says where was looked'),
+    ...invalid,
+  },
 });
 
 export const getDiagnosis = createRoute({

@@ -21,6 +21,7 @@ const COMMANDS = [
   'models',
   'status',
   'history',
+  'why',
   'predict',
   'feedback',
   'import-labels',

@@ -96,9 +96,9 @@ describe.each(['raw', 'compacted'] as const)('in a log that is %s', (kind) => {
     expect(found).toHaveLength(6);
     expect(found).toEqual(
       expect.arrayContaining([
-        { model: 'churn', kind: 'answer', row: 0, path, answeredMs: T0 },
-        { model: 'churn', kind: 'answer', row: 1, path, answeredMs: T0 + 5 },
-        { model: 'churn', kind: 'shadow', row: 1, path },
+        { model: 'churn', kind: 'answer', row: 0, path, answeredMs: T0, eventMs: T0 },
+        { model: 'churn', kind: 'answer', row: 1, path, answeredMs: T0 + 5, eventMs: T0 + 0.25 },
+        expect.objectContaining({ model: 'churn', kind: 'shadow', row: 1, path }),
         { model: 'churn', kind: 'label', row: 0, path },
       ]),
     );
