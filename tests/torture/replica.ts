@@ -1,6 +1,6 @@
 import { fork, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -106,6 +106,16 @@ export class Replica {
       if (Number(parent) === this.#child?.pid && command?.includes('challenger/child')) return Number(pid);
     }
     return undefined;
+  }
+
+  /** What it logged as errors, each once. */
+  async errors(): Promise<string[]> {
+    const lines = (await readFile(join(this.home, 'replica.log'), 'utf8')).split('\n');
+    const errors = lines.flatMap((line) => {
+      const { level, time: _, requestId: __, ...said } = JSON.parse(line || '{}') as Record<string, unknown>;
+      return (level as number) >= 50 ? `${this.name} says: ${JSON.stringify(said)}` : [];
+    });
+    return [...new Set(errors)];
   }
 
   /** Files of the prediction log that wait here for the bucket. */

@@ -54,6 +54,8 @@ class Torture {
   readonly #client: Client;
   readonly #did: Record<string, number> = {};
   readonly #children = new Set<ChildProcess>();
+  #outages = 0;
+  #isDown = false;
   /** What went wrong while it was done, rather than what it left. */
   readonly #faults: string[] = [];
 
@@ -141,7 +143,11 @@ class Torture {
       folder: this.#folder,
       client: this.#client,
     });
-    return { counts: { ...this.#did, ...found.counts }, violations: [...this.#faults, ...found.violations] };
+    const violations = [...this.#faults, ...found.violations];
+    // What replicas say of their own faults, where there is something to explain.
+    if (violations.length > 0)
+      for (const replica of this.#replicas) violations.push(...(await replica.errors()).slice(0, 3));
+    return { counts: { ...this.#did, ...found.counts }, violations };
   }
 
   async end(): Promise<void> {
@@ -164,9 +170,13 @@ class Torture {
         return this.#kill(pid);
       }
       case 'bucket-down':
+        this.#outages++;
+        this.#isDown = true;
         await this.#s3!.down(act.signal);
         await sleep(act.downMs);
-        return this.#s3!.up();
+        await this.#s3!.up();
+        this.#isDown = false;
+        return;
       case 'canary': {
         const { version, weight } = act;
         const canary = { version, weight, salt: `salt-${version}`, until: untilOf(act) };
@@ -249,10 +259,13 @@ class Torture {
   }
 
   async #keepHouse(killAfterMs: number | undefined): Promise<void> {
+    const outages = this.#isDown ? -1 : this.#outages;
     const child = fork(HOUSEKEEPER, [this.#bucket, join(this.#folder, 'housekeeper')], {
       execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
+    let said = '';
+    child.stderr!.on('data', (text: Buffer) => void (said += text.toString()));
     this.#children.add(child);
     const ended = once(child, 'exit');
     if (killAfterMs !== undefined)
@@ -260,8 +273,8 @@ class Torture {
     await ended;
     this.#children.delete(child);
     if (child.exitCode === 0) this.#count('hours kept to the end');
-    // One that finds no bucket ends by itself.
-    else if (child.signalCode === null) this.#count('housekeepers that failed');
+    else if (child.signalCode === null && this.#outages > outages) this.#count('housekeepers that found no bucket');
+    else if (child.signalCode === null) this.#faults.push(`housekeeping failed: ${said}`);
   }
 
   /** Requests at an even rate; now and then several rows at once, a row that does harm, and afterwards a label. */
