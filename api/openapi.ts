@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { Problem, type Input, type ModelVersion, type RawRow } from '../schemas/index.ts';
-import { MAX_ROWS } from './serving/index.ts';
+import { EVENT_TIME_HEADER, feedbackOpenApi, MAX_ROWS } from './serving/index.ts';
 
 /** A JSON Schema or a piece of an OpenAPI document. */
 type Json = Record<string, unknown>;
@@ -34,6 +34,9 @@ export function openApiDocument({ versions, defaultModel, maxBodyBytes, extra = 
   const schemas: Json = { Problem: problemSchema() };
   for (const version of models) {
     const { model } = version;
+    const feedback = feedbackOpenApi(version);
+    Object.assign(paths, feedback.paths);
+    Object.assign(schemas, feedback.components.schemas);
     schemas[`${model}.Row`] = rowSchema(version);
     schemas[`${model}.Rows`] = rowsSchema(model);
     schemas[`${model}.Prediction`] = predictionSchema(version, true);
@@ -56,11 +59,24 @@ export function openApiDocument({ versions, defaultModel, maxBodyBytes, extra = 
           ? 'No model serves yet: nothing has been promoted, or nothing is loaded.'
           : `Serves ${models.map(({ model, n }) => `${model} version ${n}`).join(', ')}.`,
     },
-    tags: [{ name: 'predict' }, { name: 'server' }],
+    tags: [{ name: 'predict' }, { name: 'feedback' }, { name: 'server' }],
     paths: { ...paths, ...SERVER_PATHS, ...extra.paths },
     components: { ...extra.components, schemas: { ...extra.components?.schemas, ...schemas } },
   };
 }
+
+const READINESS: Json = {
+  type: 'object',
+  properties: {
+    ready: { type: 'boolean' },
+    because: { type: 'string', description: 'What is awaited or has failed, in words' },
+    status: {
+      type: 'object',
+      description: 'Revision read last, and of each model what serves, what is warm and what failed to load',
+    },
+  },
+  required: ['ready', 'because', 'status'],
+};
 
 const SERVER_PATHS: Json = {
   '/health': {
@@ -68,7 +84,12 @@ const SERVER_PATHS: Json = {
       tags: ['server'],
       operationId: 'health',
       summary: 'The process is alive',
-      responses: { 200: { description: 'Alive' } },
+      responses: {
+        200: {
+          description: 'Alive',
+          content: json({ type: 'object', properties: { status: { const: 'alive' } }, required: ['status'] }),
+        },
+      },
     },
   },
   '/ready': {
@@ -77,8 +98,18 @@ const SERVER_PATHS: Json = {
       operationId: 'ready',
       summary: 'Every served model is loaded and warm; else why not, model by model',
       responses: {
-        200: { description: 'Ready; failed loads of newer versions are listed too' },
-        503: { description: 'Not ready, and why' },
+        200: { description: 'Ready; failed loads of newer versions are listed too', content: json(READINESS) },
+        503: { description: 'Not ready, and why', content: json(READINESS) },
+      },
+    },
+  },
+  '/metrics': {
+    get: {
+      tags: ['server'],
+      operationId: 'metrics',
+      summary: 'Counts and times for Prometheus; docs/serving.md says which',
+      responses: {
+        200: { description: "Prometheus' text format", content: { 'text/plain': { schema: { type: 'string' } } } },
       },
     },
   },
@@ -112,6 +143,7 @@ function predictOperation(version: ModelVersion, summary: string, operationId: s
     operationId,
     summary,
     description: `Version ${n}, a ${version.task} model. One row as a flat object, or up to ${MAX_ROWS} as {"rows": [...]}.`,
+    parameters: parametersOf(version),
     requestBody: {
       required: true,
       content: json(
@@ -129,35 +161,78 @@ function predictOperation(version: ModelVersion, summary: string, operationId: s
         description: 'The answer to one row, or to each of many',
         headers: {
           'x-request-id': { schema: { type: 'string' }, description: "The caller's, where it sent a valid one" },
-          'x-gauntlet-assigned': { schema: { type: 'string' }, description: 'What was to answer: champion' },
-          'x-gauntlet-version': { schema: { type: 'integer' }, description: 'The version that answered' },
+          'x-gauntlet-assigned': {
+            schema: { type: 'string', enum: ['champion', 'canary', 'forced', 'mixed'] },
+            description: 'What was to answer; mixed: the rows of this request differ',
+          },
+          'x-gauntlet-version': {
+            schema: { type: 'integer' },
+            description: 'The version that answered, of the first row where they differ',
+          },
         },
         content: json({ oneOf: [ref(`${model}.Prediction`), ref(`${model}.Predictions`)] }),
       },
       400: refused('The body is not JSON; line and column'),
       404: refused('No such model; the nearest names'),
+      409: refused('The version that was asked for by name is not loaded here, or no default model is named'),
       413: refused(`The body is above ${maxBodyBytes} bytes`),
       415: refused('The body is not application/json in UTF-8'),
       422: refused('The request does not fit the model: each field, what came and what is allowed'),
       500: refused('The model gave no finite answer to the only row'),
       503: refused('The model is not loaded yet'),
+      504: refused('The deadline of the request passed first'),
     },
   };
 }
 
-const ENTITY: Json = { type: ['string', 'number'], description: 'Entity key: optional, and echoed when given' };
+/** Headers that a request may have. */
+function parametersOf({ serving }: ModelVersion): Json[] {
+  const header = (name: string, schema: Json, description: string): Json => ({
+    name,
+    in: 'header',
+    schema,
+    description,
+  });
+  const eventTime = header(
+    EVENT_TIME_HEADER,
+    { type: 'string', examples: ['2017-03-01T12:00:00Z', '2017-03-01'] },
+    'When the prediction is made, where that is not now: a time or a date, UTC where it has no offset',
+  );
+  return [
+    header('x-request-id', { type: 'string' }, '1 to 128 letters, digits and . _ : -; anything else, and it is ours'),
+    header('x-gauntlet-deadline-ms', { type: 'integer', minimum: 1, maximum: 600_000 }, 'How long the caller waits'),
+    header(
+      'x-gauntlet-force-version',
+      { type: 'integer', minimum: 1, maximum: 1_000_000 },
+      'Asks for a version that is loaded here, whatever traffic it has; in the log, outside all statistics',
+    ),
+    ...(serving?.allowEventTime ? [eventTime] : []),
+  ];
+}
 
-function rowSchema({ model, n, entity, inputs }: ModelVersion): Json {
+const KEY: Json = { type: ['string', 'number'], minimum: -(2 ** 53) + 1, maximum: 2 ** 53 - 1, maxLength: 200 };
+const ENTITY: Json = { ...KEY, description: 'Entity key: optional, and echoed when given' };
+
+function rowSchema({ model, n, entity, inputs, serving }: ModelVersion): Json {
+  const { unit } = serving ?? {};
   const required = Object.entries(inputs)
     .filter(([, input]) => !input.optional)
     .map(([name]) => name);
+  if (unit !== undefined && !required.includes(unit)) required.push(unit);
+  const properties: Json = {
+    ...(entity in inputs ? {} : { [entity]: { ...ENTITY, type: ['string', 'number', 'null'] } }),
+    ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, inputSchema(input)])),
+  };
+  if (unit !== undefined && !(unit in inputs))
+    properties[unit] = {
+      ...KEY,
+      minLength: 1,
+      description: `Traffic is split by it: the same is answered by the same version${unit === entity ? '; echoed' : ''}`,
+    };
   return {
     type: 'object',
     title: `A row of ${model} version ${n}`,
-    properties: {
-      ...(entity in inputs ? {} : { [entity]: { ...ENTITY, type: ['string', 'number', 'null'], maxLength: 200 } }),
-      ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, inputSchema(input)])),
-    },
+    properties,
     ...(required.length > 0 ? { required } : {}),
     additionalProperties: false,
   };
@@ -254,9 +329,10 @@ function predictionSchema(version: ModelVersion, stamped: boolean): Json {
     },
     ...(stamped ? STAMP : {}),
   };
+  const perRow: Json = { version: { type: 'integer', description: 'Where another answered than the first row' } };
   return {
     type: 'object',
-    properties: { [version.entity]: ENTITY, ...always },
+    properties: { [version.entity]: ENTITY, ...(stamped ? {} : perRow), ...always },
     required: Object.keys(always),
     additionalProperties: false,
   };
@@ -268,6 +344,7 @@ function predictionsSchema(version: ModelVersion): Json {
     properties: {
       [version.entity]: ENTITY,
       error: { type: 'string', description: 'This row has no finite answer; the others are not touched by that' },
+      version: { type: 'integer' },
     },
     required: ['error'],
     additionalProperties: false,

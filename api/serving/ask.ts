@@ -101,9 +101,8 @@ function inputsOf(version: ModelVersion, row: unknown, { columns }: Columns, i: 
   const given = row as RawRow;
   const kept: RawRow = {};
   for (const name in version.inputs) {
-    const value = given[name];
-    if (value === undefined) continue;
-    kept[name] = termsOf(version).hashed.has(name) ? (columns[name]![i] as string | null) : value;
+    if (!Object.hasOwn(given, name)) continue;
+    kept[name] = termsOf(version).hashed.has(name) ? (columns[name]![i] as string | null) : given[name]!;
   }
   return kept;
 }

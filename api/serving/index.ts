@@ -6,6 +6,7 @@ export { Challenger } from './challenger/index.ts';
 export { Challengers, type ChallengerStatus } from './challengers.ts';
 export { EVENT_TIME_HEADER, eventTimeOf } from './event-time.ts';
 export { feedbackRoutes } from './feedback.ts';
+export { feedbackOpenApi } from './feedback-openapi.ts';
 export { Follower, type Current, type FollowerStatus, type LoadFailure, type ModelStatus } from './follower.ts';
 export { LatencyWindow } from './latency-window.ts';
 export { DeadlinePassed } from './loaded-model.ts';

@@ -14,6 +14,7 @@ import {
 } from './serving/fixture.ts';
 
 interface Operation {
+  parameters: { name: string; in: string }[];
   requestBody: { content: { 'application/json': { schema: object; examples: Record<string, { value: unknown }> } } };
   responses: Record<string, { content: Record<string, { schema: object }> }>;
 }
@@ -107,9 +108,38 @@ describe('/openapi.json', () => {
     expect(there).toEqual(expect.arrayContaining(names));
   });
 
+  it('names the headers that a request may have, and the unit that traffic is split by', async () => {
+    const terms = { unit: 'session', unitPii: false, entityPii: false, allowEventTime: true };
+    await register(temporary.stores, 'sessions', constant(1), { serving: terms });
+    await serve(temporary.stores, 'sessions', { champion: 1 });
+    await until(() => serving.status().models.some(({ model, serving: serves }) => model === 'sessions' && serves));
+    const { paths, components } = await read();
+    const headers = (model: string) => paths[`/v1/models/${model}/predict`]!.post.parameters.map(({ name }) => name);
+    const always = ['x-request-id', 'x-gauntlet-deadline-ms', 'x-gauntlet-force-version'];
+    expect(headers('bookings')).toEqual(always);
+    expect(headers('sessions')).toEqual([...always, 'x-gauntlet-event-time']);
+    expect(components.schemas['sessions.Row']).toMatchObject({
+      required: ['x', 'session'],
+      properties: { session: { type: ['string', 'number'], minLength: 1 } },
+    });
+    await serve(temporary.stores, 'sessions', {});
+    await until(() => !serving.status().models.some(({ model }) => model === 'sessions'));
+  });
+
+  it('has what each model takes as feedback, and its answer', async () => {
+    const document = await read();
+    const { requestBody, responses } = document.paths['/v1/models/bookings/feedback']!.post;
+    for (const { value } of Object.values(requestBody.content['application/json'].examples)) {
+      const response = await post(serving.app, '/v1/models/bookings/feedback', value);
+      expect(response.status).toBe(202);
+      validatorOf(document, responses[202]!.content['application/json']!.schema).parse(await response.json());
+    }
+  });
+
   it('has the fixed routes, and the paths of the other app', async () => {
     const { paths, components } = await read();
-    expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/health', '/ready', '/openapi.json', '/v1/runs']));
+    const fixed = ['/health', '/ready', '/metrics', '/openapi.json', '/v1/runs'];
+    expect(Object.keys(paths)).toEqual(expect.arrayContaining(fixed));
     expect(components.schemas).toHaveProperty('Run');
   });
 
