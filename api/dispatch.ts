@@ -1,5 +1,6 @@
 interface App {
-  fetch(request: Request): Response | Promise<Response>;
+  /** `env` is what node's server gives: the request as it came, whose headers are read from. */
+  fetch(request: Request, env?: object): Response | Promise<Response>;
 }
 
 /** Paths that the serving app answers; the control app has the rest. */
@@ -7,11 +8,11 @@ const SERVING =
   /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
 
 /** Both apps on one port. */
-export function dispatch(serving: App, control: App): (request: Request) => Response | Promise<Response> {
-  return (request) => {
+export function dispatch(serving: App, control: App): (request: Request, env?: object) => Response | Promise<Response> {
+  return (request, env) => {
     const path = pathOf(request.url);
     if (path === '/') return Response.redirect(new URL('/docs', request.url), 302);
-    return (SERVING.test(path) ? serving : control).fetch(request);
+    return (SERVING.test(path) ? serving : control).fetch(request, env);
   };
 }
 

@@ -43,7 +43,7 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-type Answer = (request: Request) => Response | Promise<Response>;
+type Answer = (request: Request, env?: object) => Response | Promise<Response>;
 
 const DEFAULT_PORT = 3000;
 

@@ -195,7 +195,7 @@ function parametersOf({ serving }: ModelVersion): Json[] {
   });
   const eventTime = header(
     EVENT_TIME_HEADER,
-    { type: 'string', examples: ['2017-03-01T12:00:00Z', '2017-03-01'] },
+    { type: 'string', anyOf: [{ format: 'date-time' }, { format: 'date' }] },
     'When the prediction is made, where that is not now: a time or a date, UTC where it has no offset',
   );
   return [

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Context } from 'hono';
+import { headerOf } from './header.ts';
 
 /** What a client may call its own request. */
 const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -8,7 +9,7 @@ const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 export function requestId(c: Context): string {
   const known: unknown = c.get('requestId');
   if (typeof known === 'string') return known;
-  const given = c.req.header('x-request-id');
+  const given = headerOf(c, 'x-request-id');
   const id = given !== undefined && CLIENT_ID.test(given) ? given : uuidv7(Date.now());
   c.set('requestId', id);
   return id;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { PredictionLog, Stores } from '../bucket/index.ts';
 import { didYouMean, type PiiHasher } from '../schemas/index.ts';
 import { docsRoutes } from './docs.ts';
+import { headerOf } from './header.ts';
 import { openApiDocument, type OpenApiPart } from './openapi.ts';
 import { problem, problemMethod, problemNotFound, problemOf, problemOnError, ProblemError } from './problem.ts';
 import { requestId } from './request-id.ts';
@@ -119,7 +120,7 @@ export function createServing(options: ServingOptions): ServingApp {
     let model: string | undefined;
     let version: number | undefined;
     try {
-      const body = await readJson(c.req.raw, maxBodyBytes);
+      const body = await readJson(c, maxBodyBytes);
       model = choose();
       // Whatever serves from here on, this revision and this champion answer the whole request.
       const current = currentOf(follower, model);
@@ -130,11 +131,13 @@ export function createServing(options: ServingOptions): ServingApp {
           current,
           body,
           requestId: id,
-          event: eventTimeOf(current.model.version, c.req.header(EVENT_TIME_HEADER), nowMs),
+          event: eventTimeOf(current.model.version, headerOf(c, EVENT_TIME_HEADER), nowMs),
           from,
-          giveUpAt: giveUpAt(c.req.header(DEADLINE_HEADER), from),
-          canaryDeadlineMs: canaryDeadlineMs(current, championMs.get(model), nowMs),
-          forced: forcedOf(c.req.header(FORCE_HEADER), current, follower, challengers),
+          giveUpAt: giveUpAt(headerOf(c, DEADLINE_HEADER), from),
+          canaryDeadlineMs: current.revision.serving.canary
+            ? canaryDeadlineMs(current, championMs.get(model), nowMs)
+            : 0,
+          forced: forcedOf(headerOf(c, FORCE_HEADER), current, follower, challengers),
         },
         { challengers, predictionLog, pii, now },
       );
@@ -319,7 +322,7 @@ const notLoaded = (detail: string): ProblemError =>
     headers: { 'retry-after': '1' },
   });
 
-const servedInWords = (served: string[]): string =>
+const servedInWords = (served: readonly string[]): string =>
   served.length === 0 ? 'No model is served yet.' : `Served: ${served.join(', ')}.`;
 
 function defaultOf(follower: Follower, defaultModel: string | undefined): string {

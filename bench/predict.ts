@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Serving } from '../schemas/index.ts';
-import { load, median, requireWrk, startServer, type Measured } from './support/load.ts';
+import { load, median, requireWrk, startServer, type Measured, type Server } from './support/load.ts';
 import { ROW, writeBench } from './support/model.ts';
 
 const LATER = '2100-01-01T00:00:00.000Z';
@@ -34,17 +34,19 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
       const ours = await startServer('ours', bucket, folder);
       try {
         for (const connections of [1, 16, 64]) {
-          const runs: { ours: Measured; echo: Measured }[] = [];
+          const runs: Record<'ours' | 'echo', Run>[] = [];
           for (let pair = 0; pair <= pairs; pair++) {
             const o = { connections, seconds: pair === 0 ? 2 : seconds };
-            const run = { echo: await load(echo.port, ROW, o), ours: await load(ours.port, ROW, o) };
+            const run = { echo: await measure(echo, o), ours: await measure(ours, o) };
             if (pair > 0) runs.push(run); // the first warms both up
           }
-          const of = (what: (run: { ours: Measured; echo: Measured }) => number) => median(runs.map(what));
+          const of = (what: (run: Record<'ours' | 'echo', Run>) => number) => median(runs.map(what));
           const measured = {
             requestsPerSecond: Math.round(of((run) => run.ours.requestsPerSecond)),
             p99Ms: round(of((run) => run.ours.p99Ms)),
             ratioToEcho: round(of((run) => run.ours.requestsPerSecond / run.echo.requestsPerSecond)),
+            cpuUsPerRequest: round(of((run) => run.ours.cpuUs)),
+            cpuRatioToEcho: round(of((run) => run.echo.cpuUs / run.ours.cpuUs)),
             failed: runs.reduce((sum, run) => sum + run.ours.failed, 0),
           };
           const echoPerSecond = Math.round(of((run) => run.echo.requestsPerSecond));
@@ -55,6 +57,8 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
             String(echoPerSecond),
             String(measured.ratioToEcho),
             String(measured.p99Ms),
+            String(measured.cpuUsPerRequest),
+            String(measured.cpuRatioToEcho),
             String(measured.failed),
           ]);
           figures[`${name}, ${connections}`] = measured;
@@ -72,12 +76,23 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
   } finally {
     await echo.stop();
   }
-  table(['setup', 'connections', 'requests/s', 'echo/s', 'ratio', 'p99 ms', 'failed'], rows);
+  table(['setup', 'connections', 'requests/s', 'echo/s', 'ratio', 'p99 ms', 'CPU us', 'CPU ratio', 'failed'], rows);
   process.stdout.write('\nWhere the time goes at 64 connections, champion only (percent of what was not idle):\n');
   for (const [name, percent] of profile.slice(0, Number(args[2] ?? 5)))
     process.stdout.write(`  ${percent.toFixed(1).padStart(5)}  ${name}\n`);
   const main64 = figures['champion, 64'] as Record<string, number>;
   return { ...main64, setups: figures };
+}
+
+interface Run extends Measured {
+  /** Of the server's process, for a request: what a busy machine changes least. */
+  cpuUs: number;
+}
+
+async function measure(server: Server, o: { connections: number; seconds: number }): Promise<Run> {
+  const before = await server.cpuUs();
+  const measured = await load(server.port, ROW, o);
+  return { ...measured, cpuUs: ((await server.cpuUs()) - before) / measured.requests };
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;

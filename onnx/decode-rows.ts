@@ -30,7 +30,7 @@ export function decodeRows(
       type === 'string' ? Array.from<string | null>({ length: rows.length }) : new Float64Array(rows.length);
   for (const [i, row] of rows.entries()) {
     if (issues.length >= MAX_ISSUES) break;
-    const at = (field: string): string => (rows.length === 1 ? field : `rows[${i}].${field}`);
+    const place = rows.length === 1 ? '' : `rows[${i}].`;
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
       issues.push({ at: rows.length === 1 ? 'row' : `rows[${i}]`, found: shown(row), expected: 'an object of fields' });
       continue;
@@ -38,7 +38,7 @@ export function decodeRows(
     for (const field of Object.keys(row))
       if (!Object.hasOwn(inputs, field) && !extra.includes(field))
         issues.push({
-          at: at(short(field)),
+          at: place + short(field),
           found: 'a field that is not known',
           expected: knownField(field, [...Object.keys(inputs), ...extra]),
         });
@@ -46,7 +46,7 @@ export function decodeRows(
       const value = Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
       const decoded = decodeValue(input, value, o.personal);
       if ('value' in decoded) columns[name]![i] = decoded.value as never;
-      else issues.push({ at: at(name), ...decoded });
+      else issues.push({ at: place + name, ...decoded });
     }
   }
   if (issues.length > 0) return { ok: false, issues: issues.slice(0, MAX_ISSUES) };

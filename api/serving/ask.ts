@@ -25,13 +25,35 @@ export interface AskedRow {
 }
 
 /** What a request asks. */
-export interface Asked {
+export class Asked {
   /** Whether the rows came as a list. */
-  many: boolean;
-  rows: AskedRow[];
-  columns: Columns;
+  readonly many: boolean;
+  readonly rows: AskedRow[];
+  /** Decoded by the champion's inputs. */
+  readonly columns: Columns;
+  private readonly version: ModelVersion;
+  private readonly given: readonly unknown[];
+
+  constructor(version: ModelVersion, many: boolean, given: readonly unknown[], rows: AskedRow[], columns: Columns) {
+    this.version = version;
+    this.many = many;
+    this.given = given;
+    this.rows = rows;
+    this.columns = columns;
+  }
+
   /** The inputs of row i as they came, personal ones hashed: how they are kept. */
-  inputs(i: number): RawRow;
+  inputs(i: number): RawRow {
+    const given = this.given[i] as RawRow;
+    const { hashed } = termsOf(this.version);
+    const kept: RawRow = {};
+    for (const name in this.version.inputs) {
+      const value = given[name];
+      if (value === undefined) continue;
+      kept[name] = hashed.has(name) ? (this.columns.columns[name]![i] as string | null) : value;
+    }
+    return kept;
+  }
 }
 
 /**
@@ -42,36 +64,42 @@ export interface Asked {
  */
 export function ask(version: ModelVersion, body: unknown, requestId: string, pii?: PiiHasher): Asked {
   const { many, rows } = rowsOf(body, version);
-  const { extra, hashed } = termsOf(version);
-  const decoded = decodeRows(version.inputs, rows, { extra, ...(pii && { personal: pii }) });
+  const decoded = decodeRows(version.inputs, rows, { extra: termsOf(version).extra, ...(pii && { personal: pii }) });
   const issues: Issue[] = [];
-  const unit = version.serving?.unit;
-  const keyOf = (name: string, key: Entity) => (hashed.has(name) ? pii!.hash(String(key)) : String(key));
-  const read = rows.map((row, i): AskedRow => {
-    const at = (name: string) => (many ? `rows[${i}].${name}` : name);
-    const given = (name: string) => entityOf(row, name, at(name), hashed.has(name));
-    const { entity, issue } = given(version.entity);
-    if (issue) issues.push(issue);
-    const answer: AskedRow = { unit: requestId };
-    if (entity !== undefined) {
-      answer.entity = entity;
-      answer.entityKey = keyOf(version.entity, entity);
-    }
-    if (unit !== undefined) {
-      const own = given(unit);
-      if (own.entity !== undefined) answer.unit = keyOf(unit, own.entity);
-      else if (!own.issue)
-        issues.push({ at: at(unit), found: 'nothing', expected: 'text or a number: traffic is split by it' });
-      if (own.issue && unit !== version.entity) issues.push(own.issue);
-    }
-    return answer;
-  });
+  const read = rows.map((row, i) => rowOf(version, row, many ? `rows[${i}].` : '', requestId, pii, issues));
   if (!decoded.ok) {
     const alone = many && rows.length === 1;
     issues.unshift(...(alone ? decoded.issues.map((issue) => inList(issue, rows[0])) : decoded.issues));
   }
   if (!decoded.ok || issues.length > 0) throw invalid(version, issues);
-  return { many, rows: read, columns: decoded.columns, inputs: (i) => inputsOf(version, rows[i], decoded.columns, i) };
+  return new Asked(version, many, rows, read, decoded.columns);
+}
+
+function rowOf(
+  version: ModelVersion,
+  row: unknown,
+  place: string,
+  requestId: string,
+  pii: PiiHasher | undefined,
+  issues: Issue[],
+): AskedRow {
+  const { hashed } = termsOf(version);
+  const { entity: name } = version;
+  const read: AskedRow = { unit: requestId };
+  const { entity, issue } = entityOf(row, name, place + name, hashed.has(name));
+  if (issue) issues.push(issue);
+  if (entity !== undefined) {
+    read.entity = entity;
+    read.entityKey = hashed.has(name) ? pii!.hash(String(entity)) : String(entity);
+  }
+  const unit = version.serving?.unit;
+  if (unit === undefined) return read;
+  const own = entityOf(row, unit, place + unit, hashed.has(unit));
+  if (own.entity !== undefined) read.unit = hashed.has(unit) ? pii!.hash(String(own.entity)) : String(own.entity);
+  else if (!own.issue)
+    issues.push({ at: place + unit, found: 'nothing', expected: 'text or a number: traffic is split by it' });
+  if (own.issue && unit !== name) issues.push(own.issue);
+  return read;
 }
 
 interface Terms {
@@ -95,16 +123,6 @@ function termsOf(version: ModelVersion): Terms {
     terms.set(version, known);
   }
   return known;
-}
-
-function inputsOf(version: ModelVersion, row: unknown, { columns }: Columns, i: number): RawRow {
-  const given = row as RawRow;
-  const kept: RawRow = {};
-  for (const name in version.inputs) {
-    if (!Object.hasOwn(given, name)) continue;
-    kept[name] = termsOf(version).hashed.has(name) ? (columns[name]![i] as string | null) : given[name]!;
-  }
-  return kept;
 }
 
 function rowsOf(body: unknown, version: ModelVersion): { many: boolean; rows: unknown[] } {

@@ -1,3 +1,6 @@
+import { isUtf8 } from 'node:buffer';
+import type { Context } from 'hono';
+import { headerOf } from '../header.ts';
 import { ProblemError } from '../problem.ts';
 import { parseJson } from './json.ts';
 
@@ -22,8 +25,8 @@ const ROWS: BodyKind = {
  *
  * @throws {ProblemError} 415 for anything but JSON in UTF-8, 413 above `maxBytes`, 400 for what is not JSON (with its place)
  */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
-  return valueOf(await readText(request, ROWS, maxBytes));
+export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
+  return valueOf(await readText(c, ROWS, maxBytes));
 }
 
 /**
@@ -31,9 +34,9 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
  *
  * @throws {ProblemError} 415 for another type or encoding, 413 above `maxBytes`, 400 where it is empty, cut off or not UTF-8
  */
-export async function readText(request: Request, kind: BodyKind, maxBytes: number): Promise<string> {
-  requireType(request.headers, kind);
-  const bytes = await readBytes(request, kind, maxBytes);
+export async function readText(c: Context, kind: BodyKind, maxBytes: number): Promise<string> {
+  requireType(c, kind);
+  const bytes = await readBytes(c, kind, maxBytes);
   if (bytes.byteLength === 0) throw malformed('The body is empty.', kind);
   return decode(bytes, kind);
 }
@@ -61,13 +64,14 @@ const malformed = (detail: string, { next }: BodyKind): ProblemError =>
     next,
   });
 
-function requireType(headers: Headers, { type: wanted, called }: BodyKind): void {
-  const given = headers.get('content-type') ?? '';
+function requireType(c: Context, { type: wanted, called }: BodyKind): void {
+  const given = headerOf(c, 'content-type') ?? '';
+  if (given === called && headerOf(c, 'content-encoding') === undefined) return;
   const [type = '', ...parameters] = given.toLowerCase().split(';');
   const charset = parameters
     .map((parameter) => /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameter)?.[1])
     .find((name) => name !== undefined);
-  const encoding = (headers.get('content-encoding') ?? 'identity').toLowerCase();
+  const encoding = (headerOf(c, 'content-encoding') ?? 'identity').toLowerCase();
   if (
     wanted.test(type.trim()) &&
     (charset === undefined || charset === 'utf-8' || charset === 'utf8') &&
@@ -84,12 +88,13 @@ function requireType(headers: Headers, { type: wanted, called }: BodyKind): void
   });
 }
 
-async function readBytes(request: Request, kind: BodyKind, maxBytes: number): Promise<Uint8Array> {
-  const length = request.headers.get('content-length');
-  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+async function readBytes(c: Context, kind: BodyKind, maxBytes: number): Promise<Uint8Array> {
+  const length = headerOf(c, 'content-length');
+  if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  const request = c.req.raw;
   try {
     // The HTTP server holds a body to its content-length, so a small one needs no counting.
-    if (length !== null) return new Uint8Array(await request.arrayBuffer());
+    if (length !== undefined) return new Uint8Array(await request.arrayBuffer());
     return await countBytes(request.body, maxBytes);
   } catch (error) {
     if (error instanceof ProblemError) throw error;
@@ -123,12 +128,10 @@ const tooLarge = (maxBytes: number): ProblemError =>
     next: 'Send fewer rows at a time.',
   });
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+const BYTE_ORDER_MARK = '\ufeff';
 
 function decode(bytes: Uint8Array, kind: BodyKind): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    throw malformed('The body is not UTF-8.', kind);
-  }
+  if (!isUtf8(bytes)) throw malformed('The body is not UTF-8.', kind);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  return text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
 }

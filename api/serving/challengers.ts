@@ -27,7 +27,7 @@ export interface ChallengerStatus {
 /** Rows as the champion's request had them. */
 export interface ChampionRows {
   columns: Columns;
-  inputs(i: number): RawRow;
+  kept: { inputs(i: number): RawRow };
   /** [rows] seconds since 1970 */
   predictedAt: Float64Array;
 }
@@ -159,7 +159,7 @@ export class Challengers {
   private ownColumns(version: number, champion: ModelVersion, rows: ChampionRows): Columns | string {
     const own = this.prepared.get(keyOf(champion.model, version))?.version;
     if (!own || sameInputs(own, champion)) return rows.columns;
-    const raw = Array.from({ length: rows.columns.rows }, (_, i) => rows.inputs(i));
+    const raw = Array.from({ length: rows.columns.rows }, (_, i) => rows.kept.inputs(i));
     const decoded = decodeRows(own.inputs, raw, { extra: Object.keys(champion.inputs), personal: 'hashed' });
     if (decoded.ok) return decoded.columns;
     const { at, found, expected } = decoded.issues[0]!;

@@ -82,6 +82,7 @@ function examplesOf(version: ModelVersion): Record<'one' | 'late' | 'corrected' 
 const ID: Json = { type: 'string', pattern: '^[A-Za-z0-9._:-]{1,128}$' };
 const STAMP: Json = {
   type: 'string',
+  anyOf: [{ format: 'date' }, { format: 'date-time' }],
   description: 'A date such as 2017-03-01, or a time such as 2017-03-01T12:00:00Z; UTC where it has no offset',
 };
 

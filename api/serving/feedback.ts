@@ -103,8 +103,8 @@ const LABELS: BodyKind = {
 
 async function readBody(c: Context, o: FeedbackOptions, terms: FeedbackTerms): Promise<NewLabel[]> {
   const type = (c.req.header('content-type') ?? '').toLowerCase().split(';')[0]!.trim();
-  if (BULK.test(type)) return readLines(await readText(c.req.raw, LABELS, o.maxBulkBytes ?? MAX_BULK_BYTES), terms);
-  const body = valueOf(await readText(c.req.raw, LABELS, o.maxBodyBytes ?? 1_000_000));
+  if (BULK.test(type)) return readLines(await readText(c, LABELS, o.maxBulkBytes ?? MAX_BULK_BYTES), terms);
+  const body = valueOf(await readText(c, LABELS, o.maxBodyBytes ?? 1_000_000));
   const read = readLabel(body, terms);
   if ('label' in read) return [read.label];
   throw invalid(terms.version, read.issues, 'so it was not kept');

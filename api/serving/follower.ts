@@ -87,6 +87,7 @@ export class Follower {
   private bucketFailure: FollowerStatus['bucketFailure'];
   private polling: Promise<void> | undefined;
   private changes = 0;
+  private servedNames: readonly string[] | undefined;
 
   constructor(options: FollowerOptions) {
     this.options = options;
@@ -133,11 +134,12 @@ export class Follower {
   }
 
   /** Names of the models that the log gives a champion. */
-  served(): string[] {
-    return [...this.models]
+  served(): readonly string[] {
+    this.servedNames ??= [...this.models]
       .filter(([, { wanted }]) => wanted.serving.champion !== undefined)
       .map(([name]) => name)
       .sort();
+    return this.servedNames;
   }
 
   /** Grows with every switch: what is derived from what serves is fresh as long as this is the same. */
@@ -211,6 +213,7 @@ export class Follower {
   }
 
   private want(revision: Revision): Followed {
+    this.servedNames = undefined;
     this.options.onRevision?.(revision);
     const known = this.models.get(revision.model);
     if (known) {

@@ -54,7 +54,7 @@ export async function predict(question: Question, context: PredictContext): Prom
     ...question,
     ...context,
     columns: asked.columns,
-    inputs: asked.inputs,
+    kept: asked,
     units: asked.rows.map(({ unit }) => unit),
     predictedAt,
     nowMs: context.now(),
@@ -69,7 +69,7 @@ export async function predict(question: Question, context: PredictContext): Prom
     context.challengers.shadow(
       current.revision,
       version,
-      { columns: asked.columns, inputs: asked.inputs, predictedAt },
+      { columns: asked.columns, kept: asked, predictedAt },
       (shadow, result, timing) => {
         asked.rows.forEach((row, i) => {
           const record = shadowRecord(question, row, i, shadow, result, timing, context.now());
@@ -100,7 +100,7 @@ export async function predict(question: Question, context: PredictContext): Prom
       },
     };
   const answer = answers[0]!;
-  if ('error' in answer) throw notAnswered(first, answer.error);
+  if ('error' in answer) throw beyondReason(asked, answer.error) ?? notAnswered(first, answer.error);
   return { ...said, body: withEntity(version, asked.rows[0]!, { ...answer, ...stamp }) };
 }
 
@@ -197,6 +197,25 @@ const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 /** The echo comes first, so that an entity that is named like a field of ours cannot hide it. */
 const withEntity = (version: ModelVersion, { entity }: AskedRow, answer: object): Record<string, unknown> =>
   entity === undefined ? { ...answer } : { [version.entity]: entity, ...answer };
+
+/** Graphs compute in 32 bits: a sane model overflows at such a number, or at none. */
+const BEYOND_REASON = 2 ** 53;
+
+/** Whose numbers are to blame, and not the model, for which one request would then look broken. */
+function beyondReason({ inputs }: Asked, because: string): ProblemError | undefined {
+  const beyond = Object.entries(inputs(0)).filter(
+    ([, value]) => typeof value === 'number' && Math.abs(value) > BEYOND_REASON,
+  );
+  if (beyond.length === 0) return undefined;
+  return new ProblemError({
+    status: 422,
+    type: 'beyond-the-model',
+    title: 'The model cannot compute with these numbers',
+    detail: `It gave no finite answer to them: ${because}.`,
+    issues: beyond.map(([at, value]) => ({ at, found: `${String(value)} (a number)`, expected: 'a number nearer to 0' })),
+    next: 'Send the number that was meant. Whoever owns the model can set min and max of the input, which then say so.',
+  });
+}
 
 function notAnswered({ version, reason }: ScoredRow, because: string): ProblemError {
   const { model, n } = version;

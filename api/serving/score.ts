@@ -20,8 +20,8 @@ export interface ScoreRequest {
   current: Current;
   /** Decoded by the champion's inputs. */
   columns: Columns;
-  /** Row i as it is kept: for a challenger whose inputs are not the champion's. */
-  inputs(i: number): RawRow;
+  /** Rows as they are kept: for a challenger whose inputs are not the champion's. */
+  kept: { inputs(i: number): RawRow };
   /** [rows] */
   units: readonly string[];
   /** [rows] seconds since 1970 */
@@ -156,7 +156,7 @@ function taken(request: ScoreRequest, rows: readonly number[]): ScoreRequest {
   return {
     ...request,
     columns: { rows: rows.length, columns },
-    inputs: (k) => request.inputs(rows[k]!),
+    kept: { inputs: (k) => request.kept.inputs(rows[k]!) },
     units: rows.map((i) => request.units[i]!),
     predictedAt: Float64Array.from(rows, (i) => request.predictedAt[i]!),
   };

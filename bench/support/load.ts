@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 export interface Measured {
+  requests: number;
   requestsPerSecond: number;
   p50Ms: number;
   p99Ms: number;
@@ -55,7 +56,7 @@ export async function load(port: number, body: object, o: { connections: number;
       number,
       number,
     ];
-    return { requestsPerSecond: requests / seconds, p50Ms, p99Ms, failed };
+    return { requests, requestsPerSecond: requests / seconds, p50Ms, p99Ms, failed };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -74,6 +75,8 @@ end
 
 export interface Server {
   port: number;
+  /** Processor time of this process so far, in microseconds. */
+  cpuUs(): Promise<number>;
   profile(ms: number): Promise<[name: string, percent: number][]>;
   stop(): Promise<void>;
 }
@@ -88,6 +91,11 @@ export async function startServer(kind: 'echo' | 'ours', ...args: string[]): Pro
   await message(child, 'ready');
   return {
     port,
+    async cpuUs() {
+      child.send({ cpu: true });
+      const { cpu } = await message<{ cpu: NodeJS.CpuUsage }>(child, 'cpu');
+      return cpu.user + cpu.system;
+    },
     async profile(ms) {
       child.send({ profileMs: ms });
       return (await message<{ profile: [string, number][] }>(child, 'profile')).profile;

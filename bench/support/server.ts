@@ -1,19 +1,17 @@
 /** A server under load: `echo`, or `ours` on a bucket. Told by its parent to profile; ends with it. */
-import { createServer } from 'node:http';
 import { Session } from 'node:inspector/promises';
 import type { Profiler } from 'node:inspector';
-import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import pino from 'pino';
 import { dispatch } from '../../api/dispatch.ts';
+import { listen } from '../../api/listen.ts';
 import { createServing } from '../../api/serving.ts';
 import { openPredictionLog, openStores } from '../../bucket/index.ts';
 
 const [kind, bucket, home] = process.argv.slice(2) as ['echo' | 'ours', string, string];
 
-async function ours(): Promise<(request: Request) => Response | Promise<Response>> {
+async function ours(): Promise<(request: Request, env?: object) => Response | Promise<Response>> {
   const stores = await openStores({ bucket, home });
-  const log = pino({ level: 'info' }, pino.destination({ dest: `${home}/bench.log`, sync: false }));
   const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
   const serving = createServing({ stores, predictionLog, log });
   await serving.start();
@@ -32,21 +30,27 @@ async function ours(): Promise<(request: Request) => Response | Promise<Response
   return dispatch(serving.app, new Hono());
 }
 
-function echo(): (request: Request) => Response | Promise<Response> {
+function echo(): (request: Request, env?: object) => Response | Promise<Response> {
   const app = new Hono();
   app.post('/predict', async (c) => c.json(await c.req.json<object>()));
   process.send!({ ready: true });
-  return (request) => app.fetch(request);
+  return (request, env) => app.fetch(request, env);
 }
 
-let answer: (request: Request) => Response | Promise<Response>;
-const server = createServer(getRequestListener((request) => answer(request)));
-await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-process.send!({ port: (server.address() as { port: number }).port });
+let answer: (request: Request, env?: object) => Response | Promise<Response>;
+const log = pino(
+  { level: 'info' },
+  pino.destination({ dest: kind === 'ours' ? `${home}/bench.log` : '/dev/null', sync: false }),
+);
+const { port } = await listen((request, env) => answer(request, env), { host: '127.0.0.1', port: 0, log });
+process.send!({ port });
 answer = kind === 'echo' ? echo() : await ours();
 
 process.on('disconnect', () => process.exit(0));
-process.on('message', (message: { profileMs: number }) => void profile(message.profileMs));
+process.on('message', (message: { profileMs: number } | { cpu: true }) => {
+  if ('profileMs' in message) void profile(message.profileMs);
+  else process.send!({ cpu: process.cpuUsage() });
+});
 
 /** Time of each function itself, in percent of the time that was not idle, largest first. */
 async function profile(ms: number): Promise<void> {
