@@ -130,6 +130,14 @@ describe('an answer', () => {
     expect(single).toMatchObject({ status: 500, type: 'urn:gauntlet:no-finite-answer' });
     expect(single.next).toContain('rollback');
   });
+
+  it('that is not finite because of a number beyond all reason is a 422 that names the number', async () => {
+    for (const x of [1e17, -1e300])
+      expect(await refused('/v1/models/overflows/predict', { x })).toMatchObject({
+        status: 422,
+        issues: [{ at: 'x', found: `${x} (a number)`, expected: 'a number nearer to 0' }],
+      });
+  });
 });
 
 describe('a bad request', () => {
