@@ -202,8 +202,8 @@ const withEntity = (version: ModelVersion, { entity }: AskedRow, answer: object)
 const BEYOND_REASON = 2 ** 53;
 
 /** Whose numbers are to blame, and not the model, for which one request would then look broken. */
-function beyondReason({ inputs }: Asked, because: string): ProblemError | undefined {
-  const beyond = Object.entries(inputs(0)).filter(
+function beyondReason(asked: Asked, because: string): ProblemError | undefined {
+  const beyond = Object.entries(asked.inputs(0)).filter(
     ([, value]) => typeof value === 'number' && Math.abs(value) > BEYOND_REASON,
   );
   if (beyond.length === 0) return undefined;
@@ -212,7 +212,11 @@ function beyondReason({ inputs }: Asked, because: string): ProblemError | undefi
     type: 'beyond-the-model',
     title: 'The model cannot compute with these numbers',
     detail: `It gave no finite answer to them: ${because}.`,
-    issues: beyond.map(([at, value]) => ({ at, found: `${String(value)} (a number)`, expected: 'a number nearer to 0' })),
+    issues: beyond.map(([at, value]) => ({
+      at,
+      found: `${String(value)} (a number)`,
+      expected: 'a number nearer to 0',
+    })),
     next: 'Send the number that was meant. Whoever owns the model can set min and max of the input, which then say so.',
   });
 }
