@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Life, Replica } from './replica.ts';
 
 /** A 2xx answer, as the client had it. */
@@ -31,8 +32,10 @@ export class Client {
   readonly acknowledged: Acknowledged[] = [];
   /** Ids of attempts, answered or not. */
   readonly asked = new Set<string>();
-  /** Answers that were not 2xx, and requests that found nobody. */
+  /** Answers that were not 2xx, and connections that broke though nobody ended their replica. */
   readonly failures: string[] = [];
+  /** Requests that found nobody, however often they were tried. */
+  readonly unheard: string[] = [];
   failovers = 0;
   labelRepeats = 0;
   readonly #model: string;
@@ -69,7 +72,7 @@ export class Client {
       this.answered.push(answered);
       return answered;
     }
-    this.failures.push(`${id} found nobody in ${ATTEMPTS} attempts`);
+    this.unheard.push(id);
     return undefined;
   }
 
@@ -84,7 +87,7 @@ export class Client {
       else this.failures.push(`label ${labelId} was answered ${said.status}: ${said.text}`);
       return;
     }
-    this.failures.push(`label ${labelId} found nobody in ${ATTEMPTS} attempts`);
+    this.unheard.push(`label ${labelId}`);
   }
 
   close(): void {
@@ -158,3 +161,30 @@ interface Heard {
   receivedMs: number;
   life: Life;
 }
+
+/**
+ * Calls `one` at an even rate while `goesOn` says so, and ends with the last of them. What the machine cannot do is left
+ * out: never more than `mostAtOnce` are under way.
+ *
+ * @returns how many were left out
+ */
+export async function paced(
+  o: { perSecond: number; mostAtOnce: number; goesOn: () => boolean },
+  one: (n: number) => Promise<void>,
+): Promise<number> {
+  const under = new Set<Promise<void>>();
+  const from = performance.now();
+  let leftOut = 0;
+  for (let n = 0; o.goesOn(); await sleep(TICK_MS))
+    for (; n < ((performance.now() - from) * o.perSecond) / 1000; n++) {
+      if (under.size >= o.mostAtOnce) leftOut++;
+      else {
+        const running: Promise<void> = one(n).finally(() => under.delete(running));
+        under.add(running);
+      }
+    }
+  await Promise.all(under);
+  return leftOut;
+}
+
+const TICK_MS = 5;

@@ -81,6 +81,7 @@ export async function findViolations(o: { stores: Stores; folder: string; client
   const lost = lostAnswers(client, log);
   const violations = [
     ...client.failures.map((failure) => `a request failed: ${failure}`),
+    ...client.unheard.map((id) => `nobody was there for ${id}`),
     ...revisions.violations,
     ...lost.violations,
     ...wrongAnswers(client, log),

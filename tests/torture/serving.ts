@@ -10,7 +10,7 @@ import { Random } from '../../numerics/index.ts';
 import { UserError, type Cause, type Serving } from '../../schemas/index.ts';
 import { processesOf } from '../e2e/process.ts';
 import { CREDENTIALS, startS3Server, type S3Server } from '../servers/s3.ts';
-import { Client } from './client.ts';
+import { Client, paced } from './client.ts';
 import { findViolations, type Found } from './invariants.ts';
 import { MODEL, registerModels } from './models.ts';
 import { Replica } from './replica.ts';
@@ -28,7 +28,6 @@ export interface TortureOptions {
 
 const HOUSEKEEPER = fileURLToPath(new URL('housekeeper-program.ts', import.meta.url));
 const MOST_AT_ONCE = 128;
-const TICK_MS = 10;
 
 /** Two replicas, a bucket and traffic, all of it ended and brought back at random; then what is left is held against what was promised. */
 export async function tortureServing(o: TortureOptions): Promise<Found> {
@@ -280,20 +279,12 @@ class Torture {
   /** Requests at an even rate; now and then several rows at once, a row that does harm, and afterwards a label. */
   async #traffic(lengthMs: number): Promise<void> {
     const random = new Random(this.#o.seed + 1);
-    const under = new Set<Promise<void>>();
-    const from = performance.now();
-    let sent = 0;
-    for (let ms = 0; ms < lengthMs; ms = performance.now() - from) {
-      for (; sent < (ms * this.#o.rate) / 1000; sent++) {
-        if (under.size >= MOST_AT_ONCE) this.#count('requests left out, because so many were under way');
-        else {
-          const one: Promise<void> = this.#ask(random, sent).finally(() => under.delete(one));
-          under.add(one);
-        }
-      }
-      await sleep(TICK_MS);
-    }
-    await Promise.all(under);
+    const until = performance.now() + lengthMs;
+    const leftOut = await paced(
+      { perSecond: this.#o.rate, mostAtOnce: MOST_AT_ONCE, goesOn: () => performance.now() < until },
+      (n) => this.#ask(random, n),
+    );
+    this.#did['requests left out, because so many were under way'] = leftOut;
   }
 
   async #ask(random: Random, n: number): Promise<void> {
