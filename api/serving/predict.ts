@@ -127,7 +127,7 @@ function recordOf(
     project: version.project,
     revision: current.revision.n,
     unit,
-    ...(entityKey !== undefined && { entity: entityKey }),
+    entity: entityKey,
     eventMs: event.ms,
     eventBy: event.by,
     eventResolution: event.resolution,
@@ -139,11 +139,11 @@ function recordOf(
     version: version.n,
     reason,
     propensity: routed.propensity,
-    ...(output && !('error' in answer) && { output: { scores: output.scores, prediction: answer.prediction } }),
+    output: output && !('error' in answer) ? { scores: output.scores, prediction: answer.prediction } : undefined,
     latencyMs: rounded(latencyMs),
     graphMs: rounded(graphMs),
     cacheHit: false,
-    ...(failed && { failed }),
+    failed,
   };
 }
 
@@ -176,14 +176,14 @@ function shadowRecord(
     version: version.n,
     revision: current.revision.n,
     unit,
-    ...(entityKey !== undefined && { entity: entityKey }),
+    entity: entityKey,
     eventMs: event.ms,
     scoredMs,
     maturesMs: maturesMsOf(output),
-    ...(output && { output: { scores: output.scores, prediction: predictionOf(version, output).prediction } }),
+    output: output && { scores: output.scores, prediction: predictionOf(version, output).prediction },
     graphMs: rounded(graphMs),
     latencyMs: rounded(latencyMs),
-    ...(failed && { failed }),
+    failed,
   };
 }
 

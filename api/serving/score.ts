@@ -10,9 +10,9 @@ export interface ScoredRow {
   reason: AnswerReason;
   /** What answered, or failed to. */
   version: ModelVersion;
-  output?: Output;
+  output: Output | undefined;
   /** What failed on the way: the canary, or the version itself where there is no output. */
-  failed?: Failure;
+  failed: Failure | undefined;
   graphMs: number;
 }
 
@@ -42,9 +42,14 @@ export interface ScoreRequest {
  */
 export async function score(request: ScoreRequest): Promise<ScoredRow[]> {
   const { current, columns, units, nowMs, forced } = request;
-  const routed = units.map((unit) => route(current.revision.serving, unit, nowMs, forced?.version)!);
+  const routed: RouteAnswer[] = [];
+  const canaryRows: number[] = [];
+  for (const unit of units) {
+    const answer = route(current.revision.serving, unit, nowMs, forced?.version)!;
+    if (answer.assigned === 'canary') canaryRows.push(routed.length);
+    routed.push(answer);
+  }
   if (forced) return forceRows(request, routed);
-  const canaryRows = routed.flatMap(({ assigned }, i) => (assigned === 'canary' ? i : []));
   if (canaryRows.length === 0) return championRows(request, routed);
   const rest = routed.flatMap(({ assigned }, i) => (assigned === 'canary' ? [] : i));
   const rows: ScoredRow[] = Array.from({ length: columns.rows });
@@ -67,13 +72,7 @@ async function championRows(
   routed: readonly RouteAnswer[],
 ): Promise<ScoredRow[]> {
   const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
-  return outputs.map((output, i) => ({
-    ...resultOf(model.version, output),
-    routed: routed[i]!,
-    reason: 'champion' as const,
-    version: model.version,
-    graphMs,
-  }));
+  return outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'champion', graphMs));
 }
 
 async function canaryScores(
@@ -90,7 +89,7 @@ async function canaryScores(
     if (!asked.ok) return undefined;
     const output = asked.outputs[k]!;
     if ('failed' in output) return undefined;
-    return { routed: routed[i]!, reason: 'canary', version: asked.version, output, graphMs: asked.graphMs };
+    return scoredRow(asked.version, output, routed[i]!, 'canary', asked.graphMs);
   });
   const rest = rows.flatMap((_, k) => (answered[k] ? [] : k));
   if (rest.length === 0) return answered as ScoredRow[];
@@ -117,28 +116,32 @@ async function forceRows(request: ScoreRequest, routed: readonly RouteAnswer[]):
   const { version, model } = forced!;
   if (model) {
     const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
-    return outputs.map((output, i) => ({
-      ...resultOf(model.version, output),
-      routed: routed[i]!,
-      reason: 'forced' as const,
-      version: model.version,
-      graphMs,
-    }));
+    return outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'forced', graphMs));
   }
   const waitMs = Math.min(FORCED_WAIT_MS, Math.max(1, giveUpAt - performance.now()));
   const asked = await challengers.ask(version, current.model.version, request, waitMs, { forced: true });
   return routed.map((one, i) => {
-    const common = { routed: one, reason: 'forced' as const, version: asked.version ?? current.model.version };
-    if (asked.ok) return { ...common, ...resultOf(asked.version, asked.outputs[i]!), graphMs: asked.graphMs };
+    if (asked.ok) return scoredRow(asked.version, asked.outputs[i]!, one, 'forced', asked.graphMs);
     const failed = asked.failed ?? { version, why: 'died' as const, detail: 'it is not loaded here' };
-    return { ...common, failed, graphMs: 0 };
+    const by = asked.version ?? current.model.version;
+    return { routed: one, reason: 'forced', version: by, output: undefined, failed, graphMs: 0 };
   });
 }
 
 const FORCED_WAIT_MS = 10_000;
 
-const resultOf = (version: ModelVersion, output: Output | { failed: string }): Pick<ScoredRow, 'output' | 'failed'> =>
-  'failed' in output ? { failed: notFinite(version, output) } : { output };
+/** One shape for all, which the engine makes fast. */
+function scoredRow(
+  version: ModelVersion,
+  given: Output | { failed: string },
+  routed: RouteAnswer,
+  reason: AnswerReason,
+  graphMs: number,
+): ScoredRow {
+  const isOutput = 'scores' in given;
+  const failed = isOutput ? undefined : notFinite(version, given);
+  return { routed, reason, version, output: isOutput ? given : undefined, failed, graphMs };
+}
 
 const notFinite = ({ n: version }: ModelVersion, { failed }: { failed: string }): Failure => ({
   version,
