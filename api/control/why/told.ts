@@ -8,6 +8,7 @@ import type {
   ShadowScore,
 } from '../../../schemas/index.ts';
 import type { Outcome } from '../../../sql/index.ts';
+import { percent } from '../history.ts';
 import type { WhyStep } from './shapes.ts';
 
 /** What an answer, its shadows and its labels say, in words and as they are. */
@@ -59,7 +60,7 @@ export function routeStep(answer: Answer): WhyStep {
 
 function routed({ assigned, assignedVersion, version, reason, propensity, unit }: Answer): string {
   if (assigned === 'forced') return `Version ${assignedVersion} was asked for by name, outside the split.`;
-  const split = `Unit ${unit} fell to the ${assigned}, version ${assignedVersion}, as ${propensity} of all units do`;
+  const split = `Unit ${unit} fell to the ${assigned}, version ${assignedVersion}, as ${propensity === 1 ? 'all units' : `${percent(propensity)} of the units`} do`;
   switch (reason) {
     case 'canary-failed':
       return `${split}; it failed, so version ${version} answered.`;

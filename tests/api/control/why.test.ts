@@ -195,7 +195,7 @@ describe('an answer', () => {
       version: 2,
       reason: 'canary',
       propensity: 0.999,
-      says: `Unit ${id} fell to the canary, version 2, as 0.999 of all units do.`,
+      says: `Unit ${id} fell to the canary, version 2, as 99.9 % of the units do.`,
     });
     expect(only(why, 'revision').says).toContain(
       `version 1 as the champion, version 2 as a canary with 99.9 % until ${LATER}`,
