@@ -275,6 +275,7 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
     '/v1/doctor',
     '/v1/models',
     '/v1/models/{model}',
+    '/v1/models/{model}/history',
     '/v1/models/{model}/import-labels',
     '/v1/models/{model}/promote',
     '/v1/models/{model}/rollback',
@@ -287,6 +288,7 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
     '/v1/runs/{model}/{id}',
     '/v1/status',
     '/v1/trainings/{workflowId}',
+    '/v1/why/{requestId}',
   ]);
   expect(Object.keys(components!.schemas!)).toEqual(
     expect.arrayContaining(['Diagnosis', 'ModelDetail', 'Problem', 'Run', 'Training']),
