@@ -79,7 +79,9 @@ export const Answer = z
     latencyMs: z.number().describe('From the request to its answer'),
     graphMs: z.number().describe('The run of the graph that it was in'),
     cacheHit: z.boolean(),
-    failed: Failure.optional().describe('What failed on the way, the champion itself included'),
+    failed: Failure.optional().describe(
+      'What failed on the way: the canary; else, where there is no output, the version that was to answer',
+    ),
     ...Written,
   })
   .meta({ id: 'Answer' });

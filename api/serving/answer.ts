@@ -1,4 +1,4 @@
-import { shown } from '../../onnx/index.ts';
+import { isLonger, shown } from '../../onnx/index.ts';
 import type { Issue, ModelVersion, Output } from '../../schemas/index.ts';
 
 /** Above or at it a binary answer is positive, where the version carries no threshold of its own. */
@@ -51,7 +51,7 @@ export function entityOf(
   const given = (row as Record<string, unknown>)[name];
   if (given === null || given === '') return {};
   if (typeof given === 'string') {
-    if (given.length > MAX_ENTITY_LENGTH)
+    if (isLonger(given, MAX_ENTITY_LENGTH))
       return { issue: { at, found: `${given.length} characters`, expected: `at most ${MAX_ENTITY_LENGTH}` } };
     // As in feedback: what is answered can be labelled.
     if (/\p{Cc}/u.test(given))

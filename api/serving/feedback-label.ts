@@ -1,4 +1,4 @@
-import { decodeValue, parseTimestamp, shown } from '../../onnx/index.ts';
+import { decodeValue, isLonger, parseTimestamp, shown } from '../../onnx/index.ts';
 import {
   didYouMean,
   Input,
@@ -170,7 +170,7 @@ class Reader {
       typeof value === 'number' && (Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value));
     const text = isNumber ? String(value) : value;
     if (typeof text !== 'string') this.wrong(field, 'text, or a number below 2^53 (send longer ones as text)');
-    else if (text.length === 0 || text.length > MAX_ENTITY_LENGTH)
+    else if (text.length === 0 || isLonger(text, MAX_ENTITY_LENGTH))
       this.issue(field, `${text.length} characters`, `1 to ${MAX_ENTITY_LENGTH} characters`);
     // Half a surrogate pair and control characters: not every reader of the log takes them.
     else if (/[\p{Cs}\p{Cc}]/u.test(text)) this.wrong(field, 'text without control characters');

@@ -106,8 +106,8 @@ export async function predict(question: Question, context: PredictContext): Prom
 
 type RowAnswer = Prediction | { error: string };
 
-const answerOf = ({ version, output, failed }: ScoredRow): RowAnswer =>
-  output ? predictionOf(version, output) : { error: failed!.detail };
+const answerOf = ({ version, output, failed, championFailed }: ScoredRow): RowAnswer =>
+  output ? predictionOf(version, output) : { error: (championFailed ?? failed!).detail };
 
 function recordOf(
   { current, requestId, event }: Question,

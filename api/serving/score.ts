@@ -13,6 +13,8 @@ export interface ScoredRow {
   output: Output | undefined;
   /** What failed on the way: the canary, or the version itself where there is no output. */
   failed: Failure | undefined;
+  /** Where a canary failed, and the champion after it. */
+  championFailed?: Failure | undefined;
   graphMs: number;
 }
 
@@ -103,9 +105,9 @@ async function canaryScores(
   rest.forEach((k, j) => {
     const failed = asked.ok ? notFinite(asked.version, asked.outputs[k] as { failed: string }) : asked.failed;
     const reason = asked.ok ? 'canary-failed' : asked.reason;
-    // Where the champion fails as well, that is what the caller is told; the canary's failure is counted in the metrics.
     const own = champions[j]!;
-    answered[k] = { ...own, reason, ...(failed && !own.failed && { failed }) };
+    // Where the champion fails as well there is no output, which the record says; the canary's failure is its own.
+    answered[k] = { ...own, reason, failed: failed ?? own.failed, championFailed: own.failed };
   });
   return answered as ScoredRow[];
 }

@@ -1,12 +1,15 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import pino from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Context } from '../../activities/context.ts';
 import { createLookAtGate } from '../../activities/pipeline/evaluate.ts';
 import type { PlanRef } from '../../activities/pipeline/plan.ts';
 import { createRegister, type FinishedParts } from '../../activities/pipeline/register.ts';
 import { loadRows } from '../../activities/pipeline/rows.ts';
+import { createServing } from '../../api/serving.ts';
+import { openPredictionLog } from '../../bucket/index.ts';
 import { decodeRows, openModel, piiHasher } from '../../onnx/index.ts';
 import {
   graphSpec,
@@ -17,6 +20,8 @@ import {
   type Run,
   type SealedRows,
 } from '../../schemas/index.ts';
+import { post } from '../api/serving/fixture.ts';
+import { recordsOf } from '../api/serving/log-records.ts';
 import { expectGoldenError } from '../golden/errors.ts';
 import { findInFiles } from './find-in-files.ts';
 import { failureOf, startInProcess, type InProcess } from './in-process.ts';
@@ -197,6 +202,36 @@ describe('a model with personal values', () => {
       'version 1 takes personal inputs as they are, or hashed under another key',
     );
     expect(await champion(PII.fingerprint, '2025-02-02T00:00:00.000Z')).toBeUndefined();
+  });
+
+  it('is asked, refused, labelled and logged by its hashes', async () => {
+    const log = pino({ level: 'trace' }, pino.destination({ dest: join(gauntlet.folder, 'serving.log'), sync: true }));
+    const predictionLog = await openPredictionLog({ bucket: gauntlet.stores.bucket, home: gauntlet.folder, log });
+    const serving = createServing({ stores: gauntlet.stores, predictionLog, log, pii: PII });
+    await serving.start();
+    const row = { visit_id: 'visitor-key-7', email: 'guest3@secret-mail.example', spent: 3, visited_on: '2025-01-02' };
+    const ask = (path: string, body: object) => post(serving.app, `/v1/models/personal/${path}`, body);
+    expect((await ask('predict', { ...row, session: '+351 911' })).status).toBe(200);
+    expect(
+      (await ask('predict', { rows: [{ ...row, session: '+351 912', spent: 'guest3@secret-mail.example' }] })).status,
+    ).toBe(422);
+    expect((await ask('predict', row)).status).toBe(422);
+    const label = { visit_id: row.visit_id, happenedAt: new Date().toISOString(), value: true };
+    expect((await ask('feedback', label)).status).toBe(202);
+    expect((await ask('feedback', { ...label, value: 'visitor-key-7' })).status).toBe(422);
+    // In the spool, before anything of it is uploaded.
+    expect(await findInFiles(join(gauntlet.folder, 'spool'), MARKS, [])).toEqual([]);
+    await serving.stop();
+    await predictionLog.close();
+    const hashes = { entity: PII.hash(row.visit_id), email: PII.hash(row.email), unit: PII.hash('+351 911') };
+    const [answer, kept] = await recordsOf(gauntlet.stores.bucket);
+    expect(answer).toMatchObject({
+      kind: 'answer',
+      entity: hashes.entity,
+      unit: hashes.unit,
+      inputs: { email: hashes.email },
+    });
+    expect(kept).toMatchObject({ kind: 'label', entity: hashes.entity, value: true });
   });
 
   it('leaves no personal value in bucket, home or Temporal, but in the source files themselves', async () => {
