@@ -210,7 +210,14 @@ function parametersOf({ serving }: ModelVersion): Json[] {
   ];
 }
 
-const KEY: Json = { type: ['string', 'number'], minimum: -(2 ** 53) + 1, maximum: 2 ** 53 - 1, maxLength: 200 };
+/** Text without control characters, or a number that JSON carries whole. */
+const KEY: Json = {
+  type: ['string', 'number'],
+  minimum: -(2 ** 53) + 1,
+  maximum: 2 ** 53 - 1,
+  maxLength: 200,
+  pattern: String.raw`^[^\u0000-\u001f\u007f-\u009f]*$`,
+};
 const ENTITY: Json = { ...KEY, description: 'Entity key: optional, and echoed when given' };
 
 function rowSchema({ model, n, entity, inputs, serving }: ModelVersion): Json {

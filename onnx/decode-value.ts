@@ -30,6 +30,10 @@ export function describeInput(input: Input): string {
   return `${describeType(input)}${input.nullable ? ', or null' : ''}`;
 }
 
+/** Whether a text has more characters, of which a pair of surrogates is one, as JSON Schema and DuckDB count. */
+export const isLonger = (text: string, characters: number): boolean =>
+  text.length > characters && (text.length > 2 * characters || Array.from(text).length > characters);
+
 /** What came, shortened, with its type: `"soon" (a string)`; of a personal value the type alone. */
 export function shown(value: unknown, isPersonal = false): string {
   if (value === undefined) return 'nothing';
@@ -55,7 +59,7 @@ function decodePresent(input: Input, value: unknown, personal?: Personal): numbe
     case 'string':
       if (typeof value !== 'string') return undefined;
       if (input.pii && personal === 'hashed') return PII_HASH.pattern.test(value) ? value : undefined;
-      if (value.length > input.maxLength || (input.values && !input.values.includes(value))) return undefined;
+      if (isLonger(value, input.maxLength) || (input.values && !input.values.includes(value))) return undefined;
       return input.pii ? hashed(value, personal) : value;
     case 'date':
     case 'timestamp':

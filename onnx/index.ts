@@ -5,7 +5,7 @@
 export { buildDerivations, buildGraph, buildHead } from './build-graph.ts';
 export { decodeColumn } from './decode-column.ts';
 export { decodeRows } from './decode-rows.ts';
-export { decodeValue, describeInput, shown, type Decoded } from './decode-value.ts';
+export { decodeValue, describeInput, isLonger, shown, type Decoded } from './decode-value.ts';
 export { derive } from './derive.ts';
 export { ExpressionError, FUNCTIONS, parse, type Expression, type Type } from './expression/index.ts';
 export { featureMatrix } from './feature-matrix.ts';

