@@ -98,14 +98,15 @@ export class Challengers {
       this.breakers.set(key, breaker);
     }
     const because = this.loadFailure(model, version);
-    if (because === undefined && !this.challenger.loaded(model, version))
+    // Now, for a revision may take it away while it is asked.
+    const record = this.prepared.get(key)?.version;
+    if (because === undefined && !(record && this.challenger.loaded(model, version)))
       return { ok: false, reason: 'canary-not-loaded' };
     const own = because === undefined ? this.ownColumns(version, champion, rows) : `it cannot be loaded: ${because}`;
     const answer =
       typeof own === 'string'
         ? { ok: false as const, why: 'threw' as const, detail: own }
         : await this.challenger.score(model, version, own, rows.predictedAt, deadlineMs);
-    const record = this.prepared.get(key)?.version;
     if (!answer.ok && answer.why === 'not-loaded') return { ok: false, reason: 'canary-not-loaded' };
     const failed: Failure | undefined = !answer.ok
       ? { version, why: answer.why as Failure['why'], detail: answer.detail.slice(0, 300) }

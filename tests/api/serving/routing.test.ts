@@ -156,6 +156,14 @@ describe('a canary', () => {
     await until(() => serving.status().challengers.length === 0);
   });
 
+  it('that is taken away while it scores costs nobody an answer', async () => {
+    await begin(slowGraph, { canary: canary(1) });
+    const asked = ask({ x: 1, ms: 500 });
+    await serve(stores, 'odd', { champion: 1 });
+    await until(() => serving.status().challengers.length === 0);
+    expect(await asked).toMatchObject({ status: 200, assigned: 'canary', body: { prediction: 1 } });
+  });
+
   it('takes its rows of a batch, row by row where a unit is named, and the answer says which', async () => {
     const terms = { unit: 'user', unitPii: false, entityPii: false, allowEventTime: false };
     await register(stores, 'odd', constant(1), { serving: terms });
