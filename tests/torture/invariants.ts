@@ -16,7 +16,7 @@ export interface Found {
 /** What may be lost of the answers before a kill. */
 export const WINDOW_MS = 50;
 /** Of a machine on which threads and timers are late. */
-export const TOLERANCE_MS = 250;
+export const TOLERANCE_MS = 150;
 const MOST_EXAMPLES = 5;
 
 /** What the log says, row by row. */

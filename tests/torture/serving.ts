@@ -28,6 +28,7 @@ export interface TortureOptions {
 
 const HOUSEKEEPER = fileURLToPath(new URL('housekeeper-program.ts', import.meta.url));
 const MOST_AT_ONCE = 128;
+const LABELLED_AT_ONCE = 1_000;
 
 /** Two replicas, a bucket and traffic, all of it ended and brought back at random; then what is left is held against what was promised. */
 export async function tortureServing(o: TortureOptions): Promise<Found> {
@@ -299,7 +300,8 @@ class Torture {
       };
     };
     const rows = Array.from({ length: random.float() < 0.05 ? 5 : 1 }, row);
-    const isLabelled = random.float() < 0.1;
+    // For some seconds none: a label is synced, and with it the answers before, so that few of them could be lost.
+    const isLabelled = random.float() < 0.2 && Math.floor(n / LABELLED_AT_ONCE) % 2 === 0;
     const answered = await this.#client.predict(`r${n}`, rows);
     if (answered && isLabelled) await this.#client.label(`l${n}`, answered.id, n);
   }
