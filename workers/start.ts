@@ -5,8 +5,8 @@ import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
 import { dispatch } from '../api/dispatch.ts';
 import { listen } from '../api/listen.ts';
+import { replicaChecks } from '../api/replica-checks.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
-import type { Check } from '../api/control/shapes.ts';
 import { openPredictionLog, openStores, type Stores } from '../bucket/index.ts';
 import { piiHasher } from '../onnx/index.ts';
 import { UserError } from '../schemas/index.ts';
@@ -111,7 +111,7 @@ export async function start(options: StartOptions): Promise<Running> {
       temporal: async () => connected.client,
       uiUrl: temporal.uiUrl,
       log,
-      serving: () => loadedModels(serving),
+      serving: () => replicaChecks(serving.status(), predictionLog.lag()),
       flushLog: () => predictionLog.flush(),
       home,
     });
@@ -128,22 +128,6 @@ export async function start(options: StartOptions): Promise<Running> {
     await stop();
     throw error;
   }
-}
-
-/** What the doctor says of the models in this process. */
-function loadedModels(serving: ServingApp): Check[] {
-  return serving.status().models.map(({ model, serving: loaded, failures }) => {
-    const check = `replica ${model}`;
-    if (failures.length > 0) {
-      const found = failures
-        .map(({ version, because }) => `version ${version} could not be loaded: ${because}`)
-        .join('; ');
-      return { check, says: 'fail', found, next: `npx gauntlet rollback ${model} --reason 'it cannot be loaded'` };
-    }
-    return loaded
-      ? { check, says: 'ok', found: `version ${loaded.version} is loaded and warm` }
-      : { check, says: 'warn', found: 'it is being loaded', next: 'GET /ready says when it is' };
-  });
 }
 
 /** A killed process leaves its scratch folders; whoever needs one still is younger than a day. */

@@ -73,11 +73,22 @@ export const ModelDetail = ModelSummary.extend({
 export type ModelDetail = z.infer<typeof ModelDetail>;
 
 const Part = z.strictObject({ ok: z.boolean(), because: z.string() });
+export const Check = z
+  .strictObject({
+    check: z.string(),
+    says: z.enum(['ok', 'warn', 'fail']),
+    found: z.string(),
+    next: z.string().optional().describe('What to do about it'),
+  })
+  .meta({ id: 'Check' });
+export type Check = z.infer<typeof Check>;
+
 export const Status = z
   .strictObject({
     bucket: Part,
     temporal: Part.extend({ ui: z.string().optional() }),
     models: z.array(ModelSummary),
+    replica: z.array(Check).describe('What the process that was asked has loaded; empty where it serves nothing'),
   })
   .meta({ id: 'Status' });
 export type Status = z.infer<typeof Status>;
@@ -197,16 +208,6 @@ export const History = z
   })
   .meta({ id: 'History' });
 export type History = z.infer<typeof History>;
-
-export const Check = z
-  .strictObject({
-    check: z.string(),
-    says: z.enum(['ok', 'warn', 'fail']),
-    found: z.string(),
-    next: z.string().optional().describe('What to do about it'),
-  })
-  .meta({ id: 'Check' });
-export type Check = z.infer<typeof Check>;
 
 export const Diagnosis = z
   .strictObject({ says: z.enum(['ok', 'warn', 'fail']), checks: z.array(Check) })

@@ -1,13 +1,13 @@
 import type { Stores } from '../../bucket/index.ts';
 import { listModels } from './models.ts';
-import type { ModelSummary, Status } from './shapes.ts';
+import type { Check, ModelSummary, Status } from './shapes.ts';
 import { reasonInWords, withTemporal, type TemporalOptions } from './temporal.ts';
 
 /** What is up and what serves. Never throws: what does not answer is said. */
-export async function readStatus(o: TemporalOptions & { stores: Stores }): Promise<Status> {
+export async function readStatus(o: TemporalOptions & { stores: Stores; serving?: () => Check[] }): Promise<Status> {
   const [bucket, temporal] = await Promise.all([readBucket(o.stores), askTemporal(o)]);
   const { models, ...rest } = bucket;
-  return { bucket: rest, temporal, models };
+  return { bucket: rest, temporal, models, replica: o.serving?.() ?? [] };
 }
 
 async function readBucket(stores: Stores): Promise<Status['bucket'] & { models: ModelSummary[] }> {

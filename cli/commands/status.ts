@@ -21,6 +21,8 @@ export const statusCommand = (): Command =>
     say(
       `temporal  ${mark(status.temporal.ok ? 'ok' : 'fail')}  ${status.temporal.because}${status.temporal.ui ? `  ${status.temporal.ui}` : ''}`,
     );
+    for (const { check, says, found, next } of status.replica)
+      if (says !== 'ok') say(`${check}  ${mark(says)}  ${found}${next === undefined ? '' : `\n  next: ${next}`}`);
     say('');
     sayModels(status.models);
   });

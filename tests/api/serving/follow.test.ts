@@ -1,6 +1,7 @@
 import { rm, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { replicaChecks } from '../../../api/replica-checks.ts';
 import type { Stores } from '../../../bucket/index.ts';
 import { Problem, type Revision } from '../../../schemas/index.ts';
 import {
@@ -237,6 +238,27 @@ describe('a cold replica', () => {
     await repair();
     await until(() => serving.status().models.every(({ serving: loaded }) => loaded));
     expect((await readyOf(serving)).body.because).toBe('every served model is loaded and warm');
+  });
+
+  it('does not load a version that is too large: the old one goes on, and /ready, /metrics and the replica say so', async () => {
+    await registerPrices(1);
+    const { onnx } = await register(stores, 'prices', bookings);
+    await serve(stores, 'prices', { champion: 1 });
+    const serving = await start(stores, { maxModelBytes: onnx.bytes - 1 });
+    await serve(stores, 'prices', { champion: 2, previous: 1 });
+    await until(() => serving.status().models[0]!.failures.length > 0);
+    const { status, body } = await readyOf(serving);
+    expect(status).toBe(200);
+    expect(body.because).toMatch(
+      /prices version 2 could not be loaded \(version 1 goes on serving\): .*GAUNTLET_MAX_MODEL_MB/,
+    );
+    expect((await post(serving.app, '/predict', { x: 1 })).headers.get('x-gauntlet-version')).toBe('1');
+    expect(await (await serving.app.request('/metrics')).text()).toContain(
+      'gauntlet_load_failed{model="prices",version="2"} 1',
+    );
+    expect(replicaChecks(serving.status(), serving.predictionLog.lag())).toMatchObject([
+      { check: 'replica prices', says: 'fail', found: expect.stringContaining('version 1 goes on serving') },
+    ]);
   });
 
   it('is not ready when the only model cannot be loaded', async () => {
