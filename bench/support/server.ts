@@ -1,6 +1,5 @@
 /** A server under load: `echo`, or `ours` on a bucket. Told by its parent to profile; ends with it. */
 import { Session } from 'node:inspector/promises';
-import type { Profiler } from 'node:inspector';
 import { Hono } from 'hono';
 import pino from 'pino';
 import { dispatch } from '../../api/dispatch.ts';
@@ -37,14 +36,13 @@ function echo(): (request: Request, env?: object) => Response | Promise<Response
   return (request, env) => app.fetch(request, env);
 }
 
-let answer: (request: Request, env?: object) => Response | Promise<Response>;
 const log = pino(
   { level: 'info' },
   pino.destination({ dest: kind === 'ours' ? `${home}/bench.log` : '/dev/null', sync: false }),
 );
 const { port } = await listen((request, env) => answer(request, env), { host: '127.0.0.1', port: 0, log });
 process.send!({ port });
-answer = kind === 'echo' ? echo() : await ours();
+const answer = kind === 'echo' ? echo() : await ours();
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: { profileMs: number } | { cpu: true }) => {
@@ -59,7 +57,7 @@ async function profile(ms: number): Promise<void> {
   await session.post('Profiler.enable');
   await session.post('Profiler.start');
   await new Promise((done) => setTimeout(done, ms));
-  const { profile: found } = (await session.post('Profiler.stop')) as { profile: Profiler.Profile };
+  const { profile: found } = await session.post('Profiler.stop');
   session.disconnect();
   const own = new Map<string, number>();
   let busy = 0;
