@@ -1,5 +1,4 @@
 import { readdir } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,13 +14,12 @@ import {
   type OddRequest,
 } from './fuzz-requests.ts';
 import { recordsOf } from './log-records.ts';
-import { serveOverHttp, type OverHttp } from './over-http.ts';
+import { exchange, serveOverHttp, type OverHttp } from './over-http.ts';
 
 /** Requests in the air at once. */
 const TOGETHER = 8;
 const RUNS = 150;
 const SEED = 11;
-const HANGS_MS = 60_000;
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
 let http: OverHttp;
@@ -43,31 +41,6 @@ afterAll(async () => {
 interface Response {
   status: number;
   body: string;
-}
-
-/**
- * Everything that is said on a connection to these bytes.
- *
- * @param o.end  say that nothing more comes: for bytes whose own end may be lost. A client that says so while its answer
- *               is made has left, as node sees it.
- */
-function exchange(sent: Buffer, o: { end?: true } = {}): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(http.port, '127.0.0.1');
-    const chunks: Buffer[] = [];
-    const hangs = setTimeout(() => {
-      socket.destroy();
-      reject(new Error(`no end of the answer to ${JSON.stringify(sent.toString('latin1').slice(0, 2_000))}`));
-    }, HANGS_MS);
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-    socket.on('error', () => undefined); // what was refused before it was read ends with a reset
-    socket.on('close', () => {
-      clearTimeout(hangs);
-      resolve(Buffer.concat(chunks));
-    });
-    if (o.end) socket.end(sent);
-    else socket.write(sent);
-  });
 }
 
 /** Each response in what came. */
@@ -116,7 +89,7 @@ async function logged(): Promise<{ answers: number; labels: number }> {
 }
 
 async function askAll(requests: OddRequest[], statuses: Map<number, number>): Promise<void> {
-  const received = await Promise.all(requests.map((request) => exchange(bytesOf(request))));
+  const received = await Promise.all(requests.map((request) => exchange(http.port, bytesOf(request))));
   received.forEach((bytes, i) => {
     const { method, path } = requests[i]!;
     const hasBody = method !== 'HEAD';
@@ -160,7 +133,7 @@ describe('thousands of odd requests over real connections: each is a 2xx, or a 4
         fc.asyncProperty(
           fc.array(mangledBytes, { minLength: TOGETHER, maxLength: TOGETHER, size: 'max' }),
           async (all) => {
-            for (const received of await Promise.all(all.map((sent) => exchange(sent, { end: true })))) {
+            for (const received of await Promise.all(all.map((sent) => exchange(http.port, sent, { end: true })))) {
               const responses = responsesOf(received);
               if (responses.length === 0) counts.silent++;
               else counts.answered++;
@@ -183,7 +156,7 @@ describe('thousands of odd requests over real connections: each is a 2xx, or a 4
     const body = new TextEncoder().encode(JSON.stringify(bookings.warmUpRows[0]));
     const headers: OddRequest['headers'] = [['content-type', 'application/json']];
     const valid = bytesOf({ method: 'POST', path: '/predict', headers, body, chunked: false });
-    const [answer] = responsesOf(await exchange(valid));
+    const [answer] = responsesOf(await exchange(http.port, valid));
     count(answer!);
     expect(JSON.parse(answer!.body)).toMatchObject({ prediction: true, probability: expect.closeTo(0.8808, 4) });
     const faults = [...http.serving.lines, ...http.lines].filter(({ level }) => Number(level) > 30);

@@ -68,6 +68,33 @@ export class RawConnection {
   }
 }
 
+const HANGS_MS = 60_000;
+
+/**
+ * Everything that is said on a connection to these bytes.
+ *
+ * @param o.end  say that nothing more comes: for bytes whose own end may be lost. A client that says so while its answer
+ *               is made has left, as node sees it.
+ */
+export function exchange(port: number, sent: Uint8Array, o: { end?: true } = {}): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    const chunks: Buffer[] = [];
+    const hangs = setTimeout(() => {
+      socket.destroy();
+      reject(new Error(`no end of the answer to ${JSON.stringify(Buffer.from(sent).toString('latin1', 0, 2_000))}`));
+    }, HANGS_MS);
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', () => undefined); // what was refused before it was read ends with a reset
+    socket.on('close', () => {
+      clearTimeout(hangs);
+      resolve(Buffer.concat(chunks));
+    });
+    if (o.end) socket.end(sent);
+    else socket.write(sent);
+  });
+}
+
 /** A request as it goes over the line. */
 export function requestText(path: string, body: string, headers: Record<string, string> = {}): string {
   const lines = Object.entries({
