@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -129,6 +130,15 @@ describe('/metrics', () => {
     expect(found.get('gauntlet_serving_revision')).toBe(2);
     expect(found.get('gauntlet_challenger_resident_bytes')).toBeGreaterThan(10_000_000);
     expect(found.get('process_resident_memory_bytes')).toBeGreaterThan(10_000_000);
+  });
+
+  it('has the metrics that docs/serving.md names, and no other of ours', async () => {
+    await beginPrices();
+    const { text } = await ask('/metrics', undefined, {}, 'GET');
+    const told = await readFile(new URL('../../../docs/serving.md', import.meta.url), 'utf8');
+    const names = (of: string, pattern: RegExp) =>
+      [...new Set([...of.matchAll(pattern)].map(([, name]) => name!))].sort();
+    expect(names(text, /^# TYPE (gauntlet_\w+)/gm)).toEqual(names(told, /`(gauntlet_\w+)/g));
   });
 
   it('says which version cannot be loaded', async () => {
