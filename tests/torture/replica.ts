@@ -1,9 +1,10 @@
-import { fork, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { anyFree } from '../../workers/temporal/ports.ts';
 
 const PROGRAM = fileURLToPath(new URL('replica-program.ts', import.meta.url));
@@ -99,8 +100,8 @@ export class Replica {
   }
 
   /** Of the process that scores canaries and shadows, while there is one. */
-  challengerPid(): number | undefined {
-    const { stdout } = spawnSync('ps', ['-Ao', 'pid=,ppid=,command='], { encoding: 'utf8' });
+  async challengerPid(): Promise<number | undefined> {
+    const { stdout } = await promisify(execFile)('ps', ['-Ao', 'pid=,ppid=,command=']);
     for (const line of stdout.split('\n')) {
       const [, pid, parent, command] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
       if (Number(parent) === this.#child?.pid && command?.includes('challenger/child')) return Number(pid);

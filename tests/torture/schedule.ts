@@ -35,11 +35,11 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
   const lasts = (): number => (random.float() < 0.2 ? between(500, 3_000) : LONG_MS);
   const serve = (): Deed => {
     const kind = random.float();
-    if (kind < 0.45)
+    if (kind < 0.5)
       return { do: 'canary', version: oneOf([...GOOD, ...ODD]), weight: oneOf([0, 0.05, 0.2, 0.5]), lastsMs: lasts() };
-    if (kind < 0.65)
-      return { do: 'shadows', versions: [...GOOD, ...ODD].filter(() => random.float() < 0.3), lastsMs: lasts() };
-    if (kind < 0.85) return { do: 'promote', version: oneOf(GOOD) };
+    if (kind < 0.75)
+      return { do: 'shadows', versions: [...GOOD, ...ODD].filter(() => random.float() < 0.4), lastsMs: lasts() };
+    if (kind < 0.9) return { do: 'promote', version: oneOf(GOOD) };
     return { do: 'roll-back', ...(random.float() < 0.5 && { to: oneOf(GOOD) }) };
   };
   return [
@@ -48,7 +48,7 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
       replica: between(0, 1),
       downMs: between(0, 3_000),
     })),
-    lane('challengers', [4_000, 15_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
+    lane('challengers', [8_000, 25_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
     // Two writers, who meet now and then.
     lane('serving 1', [500, 4_000], serve),
     lane('serving 2', [500, 4_000], serve),
@@ -58,7 +58,7 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
     })),
     ...(o.bucketCanFall
       ? [
-          lane('bucket', [10_000, 40_000], () => ({
+          lane('bucket', [20_000, 50_000], () => ({
             do: 'bucket-down',
             signal: oneOf(['SIGTERM', 'SIGKILL'] as const),
             downMs: between(500, 12_000),

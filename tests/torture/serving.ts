@@ -28,6 +28,8 @@ export interface TortureOptions {
 
 const HOUSEKEEPER = fileURLToPath(new URL('housekeeper-program.ts', import.meta.url));
 const MOST_AT_ONCE = 128;
+/** Nothing may be wanted of it, or it is being brought back. */
+const CHALLENGER_WAIT_MS = 5_000;
 const LABELLED_AT_ONCE = 1_000;
 
 /** Two replicas, a bucket and traffic, all of it ended and brought back at random; then what is left is held against what was promised. */
@@ -165,9 +167,12 @@ class Torture {
         return replica.start();
       }
       case 'kill-challenger': {
-        const pid = this.#replicas[act.replica]!.challengerPid();
-        if (pid === undefined) return this.#count('no challenger to kill');
-        return this.#kill(pid);
+        const until = performance.now() + CHALLENGER_WAIT_MS;
+        for (; performance.now() < until; await sleep(200)) {
+          const pid = await this.#replicas[act.replica]!.challengerPid();
+          if (pid !== undefined) return this.#kill(pid);
+        }
+        return this.#count('no challenger to kill');
       }
       case 'bucket-down':
         this.#outages++;
@@ -296,7 +301,7 @@ class Torture {
         customer: `c${random.uint32() % 500}`,
         ...(kind < 0.01 && { throw: 1 }),
         ...(kind > 0.99 && { ms: 100 }),
-        ...(kind > 0.9995 && { ms: 5_000, mb: 500 }),
+        ...(kind > 0.9999 && { ms: 5_000, mb: 500 }),
       };
     };
     const rows = Array.from({ length: random.float() < 0.05 ? 5 : 1 }, row);
