@@ -81,7 +81,7 @@ export async function findViolations(o: { stores: Stores; folder: string; client
   const lost = lostAnswers(client, log);
   const violations = [
     ...client.failures.map((failure) => `a request failed: ${failure}`),
-    ...client.unheard.map((id) => `nobody was there for ${id}`),
+    ...client.unheard.map((id) => `nobody was there: ${id}`),
     ...revisions.violations,
     ...lost.violations,
     ...wrongAnswers(client, log),
@@ -152,11 +152,11 @@ async function readRevisions({
     const n = Number.parseInt(key.slice('serving/'.length), 10);
     const revision = await serving.at(n);
     if (!revision || revision.n !== n || n !== last + 1 || revision.was !== last)
-      violations.push(`revision ${n} follows ${last}, and says ${JSON.stringify(revision)}`);
+      violations.push(`revisions: ${n} follows ${last}, and says ${JSON.stringify(revision)}`);
     else byNumber.set(n, revision);
     last = n;
     const cause = JSON.stringify(revision?.cause);
-    if (causes.has(cause)) violations.push(`revisions ${causes.get(cause)} and ${n} have one cause: ${cause}`);
+    if (causes.has(cause)) violations.push(`revisions: ${causes.get(cause)} and ${n} have one cause, ${cause}`);
     causes.set(cause, n);
   }
   return { byNumber, violations };
@@ -169,20 +169,22 @@ function wrongAnswers(client: Client, log: Log): string[] {
   for (const { id, rows } of client.answered)
     for (const { x, version, prediction } of rows)
       if (prediction !== answerOf(version, x))
-        violations.push(`${id}: version ${version} cannot have answered ${prediction} to ${x}`);
+        violations.push(`wrong answer: ${id}: version ${version} cannot have said ${prediction} to ${x}`);
   const seen = new Set<string>();
   for (const logged of log.answers) {
     const { id, row, version, revision, x, prediction } = logged;
     if (seen.has(`${id} ${row}`)) violations.push(`counted twice: ${id}, row ${row}`);
     seen.add(`${id} ${row}`);
-    if (!client.asked.has(id)) violations.push(`nobody asked for ${JSON.stringify(logged)}`);
+    if (!client.asked.has(id)) violations.push(`nobody asked: ${JSON.stringify(logged)}`);
     if (Number(prediction) !== answerOf(version, x))
-      violations.push(`version ${version} cannot have answered so: ${JSON.stringify(logged)}`);
+      violations.push(`wrong record: version ${version} cannot have said ${JSON.stringify(logged)}`);
     const answered = said.get(id);
     if (!answered) continue; // its replica was killed before the answer arrived
     const received = answered.rows[row];
     if (received?.version !== version || received.x !== x || answered.revision !== revision)
-      violations.push(`received ${JSON.stringify({ ...answered, life: undefined })}, logged ${JSON.stringify(logged)}`);
+      violations.push(
+        `not what was said: received ${JSON.stringify({ ...answered, life: undefined })}, logged ${JSON.stringify(logged)}`,
+      );
   }
   return violations;
 }
@@ -194,7 +196,7 @@ function wrongRoutes({ answers }: Log, revisions: Map<number, Revision>): string
     const { version, revision: n, unit, reason, assigned, answered_ms: answeredMs } = logged;
     const revision = revisions.get(n);
     if (!revision || Date.parse(revision.committedAt) > answeredMs) {
-      violations.push(`revision ${n} was not there yet: ${JSON.stringify(logged)}`);
+      violations.push(`too early: revision ${n} was not there yet for ${JSON.stringify(logged)}`);
       continue;
     }
     const { canary } = revision.serving;
@@ -214,7 +216,9 @@ function wrongRoutes({ answers }: Log, revisions: Map<number, Revision>): string
     const isAllowed = version === (reason === 'canary' ? canary?.version : champion);
     const isExplained = assigned === 'canary' ? reason !== 'champion' : reason === 'champion';
     if (!isRouted || !isAllowed || !isExplained)
-      violations.push(`revision ${JSON.stringify(revision.serving)} does not allow ${JSON.stringify(logged)}`);
+      violations.push(
+        `not allowed: revision ${JSON.stringify(revision.serving)} says otherwise than ${JSON.stringify(logged)}`,
+      );
   }
   return violations;
 }
@@ -227,7 +231,7 @@ function wrongShadows(client: Client, { shadows }: Log, revisions: Map<number, R
       ({ id, version, revision }) =>
         !client.asked.has(id) || !revisions.get(revision)?.serving.shadows.some((shadow) => shadow.version === version),
     )
-    .map((shadow) => `no revision asked for this shadow score: ${JSON.stringify(shadow)}`);
+    .map((shadow) => `shadow score that no revision asked for: ${JSON.stringify(shadow)}`);
 }
 
 export function wrongLabels(client: Pick<Client, 'acknowledged'>, { labels }: Log): string[] {
@@ -242,14 +246,16 @@ export function wrongLabels(client: Pick<Client, 'acknowledged'>, { labels }: Lo
   ];
 }
 
-/** Of many that begin alike only the first, and how many there are. */
+/** Of many of a kind, which stands before the colon, only the first, and how many there are. */
 function shortened(violations: string[]): string[] {
   const kinds = new Map<string, string[]>();
   for (const violation of violations) {
-    const kind = violation.slice(0, 12);
+    const kind = violation.slice(0, violation.indexOf(':'));
     kinds.set(kind, [...(kinds.get(kind) ?? []), violation]);
   }
   return [...kinds.values()].flatMap((of) =>
-    of.length <= MOST_EXAMPLES ? of : [...of.slice(0, MOST_EXAMPLES), `... and ${of.length - MOST_EXAMPLES} more such`],
+    of.length <= MOST_EXAMPLES
+      ? of
+      : [...of.slice(0, MOST_EXAMPLES), `${of[0]!.split(':')[0]}: ${of.length - MOST_EXAMPLES} more`],
   );
 }
