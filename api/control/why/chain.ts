@@ -10,7 +10,7 @@ import {
 import type { LabelTerms } from '../../../sql/index.ts';
 import { metricOn } from '../models.ts';
 import { damageOf } from './find.ts';
-import type { WhyStep } from './shapes.ts';
+import { RunFacts, type WhyStep } from './shapes.ts';
 import { percent } from '../history.ts';
 
 /** From an answer back to where its version came from. */
@@ -148,42 +148,11 @@ function runStep({ record: run, ...where }: Link<Run> & { id?: string }, project
           `${metric} ${figure(value)} on the test rows${baseline === undefined ? '' : ` (linear baseline ${figure(baseline)})`}`,
         ]),
   ];
-  const {
-    outcome,
-    project: of,
-    asOf,
-    seed,
-    overrides,
-    datasets,
-    rows,
-    trees,
-    look,
-    artefacts,
-    build,
-    cause,
-    startedAt,
-    endedAt,
-  } = run;
   return {
     step: 'run',
     ...where,
     says: `Run ${run.id} trained it, ended ${run.endedAt}: ${figures.join(', ')}.`,
-    record: {
-      outcome,
-      project: of,
-      asOf,
-      seed,
-      overrides,
-      datasets,
-      rows,
-      trees,
-      look,
-      artefacts,
-      build,
-      cause,
-      startedAt,
-      endedAt,
-    },
+    record: RunFacts.parse(run),
     expectations: run.expectations.map(({ expectation, passed, because }) => ({ expectation, passed, because })),
     metric,
     value,

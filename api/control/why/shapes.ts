@@ -24,6 +24,24 @@ const step = <K extends string, S extends z.ZodRawShape>(name: K, shape: S) =>
     ...shape,
   });
 
+/** What of a run's record stands in the walk. */
+export const RunFacts = Run.pick({
+  outcome: true,
+  project: true,
+  asOf: true,
+  seed: true,
+  overrides: true,
+  datasets: true,
+  rows: true,
+  trees: true,
+  look: true,
+  artefacts: true,
+  build: true,
+  cause: true,
+  startedAt: true,
+  endedAt: true,
+});
+
 export const WhyStep = z
   .discriminatedUnion('step', [
     step('answer', {
@@ -60,22 +78,7 @@ export const WhyStep = z
     }),
     step('run', {
       id: z.string().optional(),
-      record: Run.pick({
-        outcome: true,
-        project: true,
-        asOf: true,
-        seed: true,
-        overrides: true,
-        datasets: true,
-        rows: true,
-        trees: true,
-        look: true,
-        artefacts: true,
-        build: true,
-        cause: true,
-        startedAt: true,
-        endedAt: true,
-      }).optional(),
+      record: RunFacts.optional(),
       expectations: z.array(ExpectationResult.pick({ expectation: true, passed: true, because: true })).optional(),
       metric: MetricName.optional().describe('Primary metric of the model'),
       value: z.number().optional().describe('On the test rows'),
