@@ -3,7 +3,7 @@ import type { Check } from './control/shapes.ts';
 import type { ServingStatus } from './serving.ts';
 
 /** What one replica has loaded, and whether its log gets away: for `status` and the doctor. */
-export function replicaChecks({ models, challengers }: ServingStatus, lag: LogLag): Check[] {
+export function replicaChecks({ models, challengers, bucketFailure }: ServingStatus, lag: LogLag): Check[] {
   const checks = models.map(({ model, serving, failures }): Check => {
     const check = `replica ${model}`;
     if (failures.length > 0) {
@@ -36,6 +36,13 @@ export function replicaChecks({ models, challengers }: ServingStatus, lag: LogLa
     else if (!loaded) checks.push({ check, says: 'warn', found: `version ${version} is being loaded` });
     else checks.push({ check, says: 'ok', found: `version ${version} is loaded and warm` });
   }
+  if (bucketFailure)
+    checks.push({
+      check: 'serving log',
+      says: 'fail',
+      found: `not read since ${bucketFailure.since}: ${bucketFailure.because}`,
+      next: 'what is loaded goes on serving; a rollback is not followed until it can be read',
+    });
   if (lag.failing !== undefined)
     checks.push({
       check: 'prediction log',

@@ -90,6 +90,8 @@ export function createServing(options: ServingOptions): ServingApp {
     log,
     now,
     onFailure: (model, failure) => metrics.canaryFailed(model, failure),
+    pii,
+    maxModelBytes: options.maxModelBytes,
   });
   const follower = new Follower({
     stores,

@@ -37,6 +37,9 @@ export const Failure = z.object({
 });
 export type Failure = z.infer<typeof Failure>;
 
+/** What a failure says, short enough to be kept. A cut through a character would leave half of it, which is no text. */
+export const detailOf = (text: string): string => text.slice(0, 300).toWellFormed();
+
 /** Online features as served (a later issue fills it): which view, which state of it, and how old. */
 export const LookedUp = z.record(
   z.string(),

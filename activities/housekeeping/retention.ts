@@ -1,5 +1,5 @@
 import { endOf, rowsPrefix, type Stores } from '../../bucket/index.ts';
-import type { RetiredHours } from '../../schemas/index.ts';
+import { UserError, type RetiredHours } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 
 const DAY_MS = 86_400_000;
@@ -16,7 +16,12 @@ export const createApplyRetention = ({ stores }: Context) => ({
   async applyRetention(at: string): Promise<RetiredHours[]> {
     const retired: RetiredHours[] = [];
     for (const model of await stores.projects.models()) {
-      const logDays = (await stores.projects.newest(model))?.spec.retention.logDays;
+      // A project that cannot be read keeps its log, and holds up nobody else's rule.
+      const project = await stores.projects.newest(model).catch((error: unknown) => {
+        if (error instanceof UserError) return undefined;
+        throw error;
+      });
+      const logDays = project?.spec.retention.logDays;
       if (logDays === undefined) continue;
       const done = await retire(stores, model, Date.parse(at) - logDays * DAY_MS, at);
       if (done.hours + done.waiting > 0) retired.push({ model, logDays, ...done });

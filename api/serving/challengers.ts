@@ -2,7 +2,19 @@ import type { Logger } from 'pino';
 import type { Stores } from '../../bucket/index.ts';
 import { afterAttempt, CLOSED, mayTry, type Breaker } from '../../policies/index.ts';
 import { decodeRows } from '../../onnx/index.ts';
-import type { AnswerReason, Columns, Failure, ModelVersion, Output, RawRow, Revision } from '../../schemas/index.ts';
+import {
+  detailOf,
+  hashedNames,
+  type AnswerReason,
+  type Columns,
+  type Failure,
+  type ModelVersion,
+  type Output,
+  type PiiHasher,
+  type RawRow,
+  type Revision,
+} from '../../schemas/index.ts';
+import { requireLoadable } from './loadable.ts';
 import type { Challenger, ChallengerModel, ShadowDone } from './challenger/index.ts';
 
 export type CanaryAnswer =
@@ -48,6 +60,7 @@ export class Challengers {
   private readonly stores: Pick<Stores, 'objects' | 'versions'>;
   private readonly challenger: Challenger;
   private readonly log: Logger;
+  private readonly limits: { pii: PiiHasher | undefined; maxModelBytes: number | undefined };
   private readonly now: () => number;
   private readonly timer: NodeJS.Timeout;
   private checking: Promise<void> | undefined;
@@ -61,12 +74,15 @@ export class Challengers {
     log: Logger;
     now: () => number;
     onFailure: (model: string, failure: Failure) => void;
+    pii?: PiiHasher | undefined;
+    maxModelBytes?: number | undefined;
   }) {
     this.stores = o.stores;
     this.challenger = o.challenger;
     this.log = o.log;
     this.now = o.now;
     this.onFailure = o.onFailure;
+    this.limits = { pii: o.pii, maxModelBytes: o.maxModelBytes };
     // An `until` passes without a revision.
     this.timer = setInterval(() => void this.check(), CHECK_MS);
     this.timer.unref();
@@ -102,14 +118,17 @@ export class Challengers {
     const record = this.prepared.get(key)?.version;
     if (because === undefined && !(record && this.challenger.loaded(model, version)))
       return { ok: false, reason: 'canary-not-loaded' };
-    const own = because === undefined ? this.ownColumns(version, champion, rows) : `it cannot be loaded: ${because}`;
+    const own = because === undefined ? ownColumns(record!, champion, rows) : `it cannot be loaded: ${because}`;
     const answer =
       typeof own === 'string'
         ? { ok: false as const, why: 'threw' as const, detail: own }
-        : await this.challenger.score(model, version, own, rows.predictedAt, deadlineMs);
+        : await this.challenger
+            .score(model, version, own, rows.predictedAt, deadlineMs)
+            // A fault of ours must cost a canary's user no answer either.
+            .catch((error: unknown) => ({ ok: false as const, why: 'threw' as const, detail: String(error) }));
     if (!answer.ok && answer.why === 'not-loaded') return { ok: false, reason: 'canary-not-loaded' };
     const failed: Failure | undefined = !answer.ok
-      ? { version, why: answer.why as Failure['why'], detail: answer.detail.slice(0, 300) }
+      ? { version, why: answer.why as Failure['why'], detail: detailOf(answer.detail) }
       : undefined;
     if (!o.forced) this.count(model, version, answer.ok ? answer.outputs : undefined, failed);
     return answer.ok
@@ -128,7 +147,7 @@ export class Challengers {
     for (const { version, until } of serving.shadows) {
       const record = this.prepared.get(keyOf(model, version))?.version;
       if (!record || now >= Date.parse(until)) continue;
-      const own = this.ownColumns(version, champion, rows);
+      const own = ownColumns(record, champion, rows);
       if (typeof own === 'string') done(record, { ok: false, why: 'threw', detail: own }, { latencyMs: 0, graphMs: 0 });
       else this.challenger.shadow(model, version, own, rows.predictedAt, (...scored) => done(record, ...scored));
     }
@@ -152,19 +171,7 @@ export class Challengers {
   async stop(): Promise<void> {
     this.stopped = true;
     clearInterval(this.timer);
-    await this.checking;
     await this.challenger.stop();
-  }
-
-  /** Where a challenger has other inputs than the champion, the rows are decoded by its own; a text says why they cannot be. */
-  private ownColumns(version: number, champion: ModelVersion, rows: ChampionRows): Columns | string {
-    const own = this.prepared.get(keyOf(champion.model, version))?.version;
-    if (!own || sameInputs(own, champion)) return rows.columns;
-    const raw = Array.from({ length: rows.columns.rows }, (_, i) => rows.kept.inputs(i));
-    const decoded = decodeRows(own.inputs, raw, { extra: Object.keys(champion.inputs), personal: 'hashed' });
-    if (decoded.ok) return decoded.columns;
-    const { at, found, expected } = decoded.issues[0]!;
-    return `its inputs are not the champion's: ${at} is ${found}, expected ${expected}`;
   }
 
   private count(
@@ -239,6 +246,7 @@ export class Challengers {
       try {
         const record = await this.stores.versions.read(model, version);
         if (!record) throw new Error(`${model} has no version ${version}, though the serving log names it`);
+        requireLoadable(record, this.limits);
         this.prepared.set(key, { model, version: record, file: await this.stores.objects.file(record.onnx.sha256) });
         this.failed.delete(key);
       } catch (error) {
@@ -259,6 +267,32 @@ export class Challengers {
 }
 
 const keyOf = (model: string, version: number): string => `${model}@${version}`;
+
+/**
+ * Rows as a version takes them that has other inputs than the champion, who read them; a text says why they cannot be.
+ * They are kept as the champion keeps them, so what is personal to one of the two only is refused: as a hash it would be
+ * garbage to the one, as plain text it must not reach the other.
+ */
+export function ownColumns(own: ModelVersion, champion: ModelVersion, rows: ChampionRows): Columns | string {
+  if (own === champion || sameInputs(own, champion)) return rows.columns;
+  const onlyOne = Object.keys(own.inputs).find(
+    (name) => champion.inputs[name] && isPersonal(own, name) !== isPersonal(champion, name),
+  );
+  if (onlyOne !== undefined)
+    return `${onlyOne} is personal to only one of version ${own.n} and version ${champion.n}, so the rows of the one cannot be scored by the other`;
+  const raw = Array.from({ length: rows.columns.rows }, (_, i) => rows.kept.inputs(i));
+  const decoded = decodeRows(own.inputs, raw, { extra: Object.keys(champion.inputs), personal: 'hashed' });
+  if (decoded.ok) return decoded.columns;
+  const { at, found, expected } = decoded.issues[0]!;
+  return `its inputs are not the champion's: ${at} is ${found}, expected ${expected}`;
+}
+
+const isPersonal = ({ inputs, entity, serving }: ModelVersion, name: string): boolean =>
+  hashedNames({
+    inputs,
+    rows: { entity, entityPii: serving?.entityPii ?? false },
+    rollout: { unit: serving?.unit, unitPii: serving?.unitPii ?? false },
+  }).has(name);
 
 const compared = new WeakMap<ModelVersion, WeakMap<ModelVersion, boolean>>();
 

@@ -57,6 +57,7 @@ export interface FollowerOptions {
 
 /** Loads at a cold start that run at once: more would only hold more graphs in memory while one core compiles. */
 const COLD_LANES = 4;
+const LONGEST_LOAD_AT_STOP_MS = 2_000;
 const LONGEST_BACKOFF_MS = 60_000;
 
 interface Followed {
@@ -106,11 +107,11 @@ export class Follower {
 
   /** Ends when the last load, the last request and the last session have. */
   async stop(): Promise<void> {
+    // Of a bucket that does not answer nothing is waited for: what was accepted is finished, and the log has its turn.
     this.stopping.abort();
-    await this.polling;
     for (const followed of this.models.values()) {
       clearTimeout(followed.retry);
-      await followed.converging;
+      await Promise.race([followed.converging, sleep(LONGEST_LOAD_AT_STOP_MS, undefined, { ref: false })]);
       followed.current = undefined;
       for (const model of followed.warm.values()) this.leave(model);
       followed.warm.clear();
@@ -288,6 +289,10 @@ export class Follower {
     const from = now();
     try {
       const loaded = await loadModel(model, version, { stores, pii, maxModelBytes, onBatch }, from);
+      if (this.stopped) {
+        this.leave(loaded);
+        return undefined;
+      }
       followed.warm.set(version, loaded);
       followed.failures.delete(version);
       log.info({ model, version, revision, ms: now() - from }, 'version loaded and warm');

@@ -1,7 +1,7 @@
-import { requirePii } from '../../onnx/index.ts';
 import { UserError, type PiiHasher } from '../../schemas/index.ts';
 import type { Stores } from '../../bucket/index.ts';
 import { LoadedModel } from './loaded-model.ts';
+import { requireLoadable } from './loadable.ts';
 import { openVersion } from './open-version.ts';
 
 export interface LoadOptions {
@@ -19,23 +19,15 @@ export interface LoadOptions {
 export async function loadModel(
   model: string,
   n: number,
-  { stores, pii, maxModelBytes = Infinity, onBatch }: LoadOptions,
+  { stores, pii, maxModelBytes, onBatch }: LoadOptions,
   nowMs: number,
 ): Promise<LoadedModel> {
   const version = await stores.versions.read(model, n);
   if (!version) throw new UserError('NoSuchVersion', `${model} has no version ${n}, though the serving log names it.`);
-  requirePii(version, pii);
-  const { bytes } = version.onnx;
-  if (bytes > maxModelBytes)
-    throw new UserError(
-      'ModelTooLarge',
-      `${model} version ${n} is ${inMb(bytes)} MB; a replica loads up to ${inMb(maxModelBytes)} MB. Train a smaller one, or raise GAUNTLET_MAX_MODEL_MB where there is memory for it.`,
-    );
+  requireLoadable(version, { pii, maxModelBytes });
   return new LoadedModel(
     version,
     await openVersion(version, await stores.objects.read(version.onnx.sha256), nowMs),
     onBatch,
   );
 }
-
-const inMb = (bytes: number): string => (bytes / 1_048_576).toFixed(1);

@@ -49,12 +49,20 @@ export class LoadedModel {
    * @throws {DeadlinePassed} where `giveUpAt` passed first
    */
   async predict(rows: Columns, predictedAt: Float64Array, giveUpAt = Infinity): Promise<Scored> {
+    return this.hold(
+      () =>
+        new Promise((resolve, reject) => {
+          this.waiting.push({ rows, predictedAt, giveUpAt, resolve, reject });
+          if (!this.running) void this.run();
+        }),
+    );
+  }
+
+  /** Keeps the session open until the work has ended: it may want the version only after it has waited for another. */
+  async hold<T>(work: () => Promise<T>): Promise<T> {
     this.requests++;
     try {
-      return await new Promise((resolve, reject) => {
-        this.waiting.push({ rows, predictedAt, giveUpAt, resolve, reject });
-        if (!this.running) void this.run();
-      });
+      return await work();
     } finally {
       this.requests--;
       if (this.requests === 0) this.left();
@@ -94,9 +102,9 @@ export class LoadedModel {
 
   private async runBatch(batch: Waiting[]): Promise<void> {
     const lone = batch.length === 1 ? batch[0]! : undefined;
-    const together = lone ?? joined(batch);
     const from = performance.now();
     try {
+      const together = lone ?? joined(batch);
       const outputs = await this.onnx.predict(together.rows, together.predictedAt);
       const graphMs = performance.now() - from;
       this.observe(outputs.length);

@@ -111,6 +111,9 @@ export class Metrics {
       const { revision } = o.follower().status();
       if (revision !== undefined) g.set(revision);
     });
+    gauge('gauntlet_serving_log_failing', '1 while the serving log cannot be read: nothing new is followed.', [], (g) =>
+      g.set(o.follower().status().bucketFailure ? 1 : 0),
+    );
     gauge('gauntlet_model_age_seconds', 'Since the version that answers was registered.', ['model', 'version'], (g) => {
       for (const { model } of o.follower().serving())
         g.set(

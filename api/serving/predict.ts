@@ -1,5 +1,13 @@
 import type { PredictionLog } from '../../bucket/index.ts';
-import type { Answer, Failure, ModelVersion, Output, PiiHasher, ShadowScore } from '../../schemas/index.ts';
+import {
+  detailOf,
+  type Answer,
+  type Failure,
+  type ModelVersion,
+  type Output,
+  type PiiHasher,
+  type ShadowScore,
+} from '../../schemas/index.ts';
 import { ProblemError } from '../problem.ts';
 import { predictionOf, type Prediction } from './answer.ts';
 import { ask, type Asked, type AskedRow } from './ask.ts';
@@ -160,12 +168,12 @@ function shadowRecord(
   const output = scored && 'scores' in scored ? scored : undefined;
   const failed: Failure | undefined = result.ok
     ? scored && 'failed' in scored
-      ? { version: version.n, why: 'not-finite', detail: scored.failed.slice(0, 300) }
+      ? { version: version.n, why: 'not-finite', detail: detailOf(scored.failed) }
       : undefined
     : {
         version: version.n,
         why: result.why === 'not-loaded' ? 'died' : result.why,
-        detail: result.detail.slice(0, 300),
+        detail: detailOf(result.detail),
       };
   return {
     kind: 'shadow',

@@ -1,6 +1,15 @@
 import { route, type RouteAnswer } from '../../policies/index.ts';
-import type { AnswerReason, Column, Columns, Failure, ModelVersion, Output, RawRow } from '../../schemas/index.ts';
-import type { Challengers } from './challengers.ts';
+import {
+  detailOf,
+  type AnswerReason,
+  type Column,
+  type Columns,
+  type Failure,
+  type ModelVersion,
+  type Output,
+  type RawRow,
+} from '../../schemas/index.ts';
+import { ownColumns, type Challengers } from './challengers.ts';
 import type { Current } from './follower.ts';
 import type { LoadedModel } from './loaded-model.ts';
 
@@ -43,7 +52,7 @@ export interface ScoreRequest {
  * its rows in the same request: a failing canary costs nobody an answer.
  */
 export async function score(request: ScoreRequest): Promise<ScoredRow[]> {
-  const { current, columns, units, nowMs, forced } = request;
+  const { current, units, nowMs, forced } = request;
   const routed: RouteAnswer[] = [];
   const canaryRows: number[] = [];
   for (const unit of units) {
@@ -53,6 +62,16 @@ export async function score(request: ScoreRequest): Promise<ScoredRow[]> {
   }
   if (forced) return forceRows(request, routed);
   if (canaryRows.length === 0) return championRows(request, routed);
+  // A rollback may retire the champion while its canary is waited for.
+  return current.model.hold(() => splitRows(request, routed, canaryRows));
+}
+
+async function splitRows(
+  request: ScoreRequest,
+  routed: readonly RouteAnswer[],
+  canaryRows: readonly number[],
+): Promise<ScoredRow[]> {
+  const { columns } = request;
   const rest = routed.flatMap(({ assigned }, i) => (assigned === 'canary' ? [] : i));
   const rows: ScoredRow[] = Array.from({ length: columns.rows });
   const [canary, champion] = await Promise.all([
@@ -96,8 +115,9 @@ async function canaryScores(
   const rest = rows.flatMap((_, k) => (answered[k] ? [] : k));
   if (rest.length === 0) return answered as ScoredRow[];
   const champions = await championRows(
+    // Whatever the canary took of the deadline, the champion answers: it would have been in time.
     taken(
-      request,
+      { ...request, giveUpAt: Infinity },
       rest.map((k) => rows[k]!),
     ),
     rest.map((k) => routed[rows[k]!]!),
@@ -117,8 +137,12 @@ async function forceRows(request: ScoreRequest, routed: readonly RouteAnswer[]):
   const { current, columns, predictedAt, challengers, giveUpAt, forced } = request;
   const { version, model } = forced!;
   if (model) {
-    const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
-    return outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'forced', graphMs));
+    const own = ownColumns(model.version, current.model.version, { columns, kept: request.kept, predictedAt });
+    const answer: { outputs: (Output | { failed: string })[]; graphMs: number } =
+      typeof own === 'string'
+        ? { outputs: routed.map(() => ({ failed: own })), graphMs: 0 }
+        : await model.predict(own, predictedAt, giveUpAt);
+    return answer.outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'forced', answer.graphMs));
   }
   const waitMs = Math.min(FORCED_WAIT_MS, Math.max(1, giveUpAt - performance.now()));
   const asked = await challengers.ask(version, current.model.version, request, waitMs, { forced: true });
@@ -148,7 +172,7 @@ function scoredRow(
 const notFinite = ({ n: version }: ModelVersion, { failed }: { failed: string }): Failure => ({
   version,
   why: 'not-finite',
-  detail: failed.slice(0, 300),
+  detail: detailOf(failed),
 });
 
 /** The request for some of its rows only. */

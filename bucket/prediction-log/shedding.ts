@@ -1,12 +1,14 @@
 import type { Logger } from 'pino';
 import type { NewLogRecord } from '../../schemas/index.ts';
 
-/** What is let go, in this order; labels never. */
+/** What is let go, in this order. A label that was acknowledged never is. */
 const STEPS = ['nothing', 'shadow scores', 'shadow scores, inputs and lookedUp', 'whole answers'] as const;
 const [NOTHING, SHADOW, DETAIL, ANSWER] = [0, 1, 2, 3] as const;
 /** Shares of the limit at which a step begins; it ends a little below, so that it does not flutter. */
 const BEGINS = [0, 0.5, 0.75, 1];
 const ENDS_BELOW = 0.9;
+/** From here on a label is not taken, and so not acknowledged: whoever sends it again and again must not fill the memory. */
+const LABELS_REFUSED = 2;
 
 export interface Pressure {
   /** Of the spool's limit, or of the memory's, whichever is more; 1: nothing more may come. */
@@ -33,7 +35,8 @@ export class Shedding {
   /** What is left of a record under this pressure: itself, less of it, or undefined. */
   pass(record: NewLogRecord, pressure: Pressure): NewLogRecord | undefined {
     this.look(pressure);
-    if (this.#step === NOTHING || record.kind === 'label') return record;
+    if (this.#step === NOTHING) return record;
+    if (record.kind === 'label') return pressure.fill < LABELS_REFUSED ? record : undefined;
     if (record.kind === 'shadow') {
       this.counts.shadow++;
       return undefined;

@@ -262,7 +262,11 @@ export class Challenger {
   private tooLate(call: Call, deadlineMs: number): void {
     this.late++;
     if (this.underway?.kind === 'run' && this.underway.slices.some(({ of }) => of === call)) this.abandoned++;
-    this.finish(call, { ok: false, why: 'late', detail: `no answer within ${Math.round(deadlineMs)} ms` });
+    const job = this.underway;
+    const other = job && (job.kind === 'load' ? job.key : job.slices[0]!.of.key) !== call.key;
+    // Late because of what another model does: that is charged to nobody.
+    const why = other ? 'not-loaded' : 'late';
+    this.finish(call, { ok: false, why, detail: `no answer within ${Math.round(deadlineMs)} ms` });
   }
 
   private finish(call: Call, result: Scored): void {
@@ -417,8 +421,12 @@ export class Challenger {
       const deaths = (this.deadlyShadows.get(shadow.key)?.deaths ?? 0) + 1;
       this.deadlyShadows.set(shadow.key, { deaths, untilMs: performance.now() + backoffMs(deaths, DEADLY_MS) });
     }
-    const result: Scored = { ok: false, why: 'died', detail: `the challenger process ended: ${detail}` };
-    for (const call of [...running.filter(({ canary }) => canary), ...this.canaries.clear()]) this.finish(call, result);
+    const harmful = job?.kind === 'load' ? job.key : running[0]?.key;
+    const result = { ok: false as const, why: 'died' as const, detail: `the challenger process ended: ${detail}` };
+    for (const call of running.filter(({ canary }) => canary)) this.finish(call, result);
+    // Who was not in it did nothing, and is charged with nothing.
+    const idle: Scored = { ...result, why: 'not-loaded' };
+    for (const call of this.canaries.clear()) this.finish(call, call.key === harmful ? result : idle);
     const dropped = new Set([...running.filter(({ canary }) => !canary), ...this.shadows.clear()]);
     for (const call of dropped) {
       call.over = true;

@@ -1,9 +1,10 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Stores } from '../../../bucket/index.ts';
+import { piiHasher } from '../../../onnx/index.ts';
 import { bucketOf } from '../../../policies/index.ts';
 import type { Answer, LogRecord, Serving, ShadowScore } from '../../../schemas/index.ts';
 import { registerOdd, slow, sometimesNaN, throws, type OddGraph } from './challenger/odd-graphs.ts';
-import { constant, post, register, serve, startServing, temporaryStores, until } from './fixture.ts';
+import { bookings, constant, post, register, serve, startServing, temporaryStores, until } from './fixture.ts';
 import { recordsOf } from './log-records.ts';
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
@@ -199,7 +200,69 @@ describe('a canary', () => {
   });
 });
 
+describe('a canary under way', () => {
+  it('costs nobody an answer when a rollback retires the champion meanwhile', async () => {
+    await begin(slowGraph, { champion: 1, canary: canary(1) });
+    await registerOdd(stores, 'odd', echoing(slowGraph));
+    const asked = ask({ x: 1.5, ms: 60_000 });
+    const n = await serve(stores, 'odd', { champion: 3 });
+    await until(() => serving.status().models[0]?.serving?.revision === n);
+    expect(serving.status().models[0]!.warm).toEqual([3]);
+    expect(await asked).toMatchObject({ status: 200, assigned: 'canary', version: '1', body: { prediction: 1.5 } });
+  });
+
+  it('whose values were hashed under another key, or that is too large, is not loaded, and says so', async () => {
+    const terms = { unitPii: true, unit: 'user', entityPii: false, allowEventTime: false };
+    const pii = piiHasher('a key of more than sixteen bytes')!;
+    await register(stores, 'odd', constant(1), { serving: { ...terms, piiKey: pii.fingerprint } });
+    await register(stores, 'odd', constant(2), { serving: { ...terms, piiKey: '0'.repeat(16) } });
+    const { onnx } = await register(stores, 'odd', bookings, { serving: { ...terms, piiKey: pii.fingerprint } });
+    await serve(stores, 'odd', { champion: 1, canary: canary(1), shadows: [{ version: 3, until: LATER }] });
+    serving = await startServing(stores, { pii, maxModelBytes: onnx.bytes - 1 });
+    await until(() => serving.status().challengers.filter(({ because }) => because !== undefined).length === 2);
+    const because = serving.status().challengers.map((one) => one.because);
+    expect(because).toEqual([expect.stringContaining('another key'), expect.stringContaining('GAUNTLET_MAX_MODEL_MB')]);
+    expect(await ask({ x: 1, user: 'ana' })).toMatchObject({ status: 200, version: '1' });
+  });
+
+  it('to which an input is personal that the champion keeps as it is, is refused in words', async () => {
+    const pii = piiHasher('a key of more than sixteen bytes')!;
+    const terms = { unitPii: false, entityPii: false, allowEventTime: false, deadlineMs: DEADLINE_MS };
+    const personal = { ...bookings.graph.inputs, agent: { ...bookings.graph.inputs['agent']!, pii: true } };
+    await register(stores, 'odd', bookings, { serving: terms });
+    await register(stores, 'odd', bookings, {
+      inputs: personal,
+      serving: { ...terms, piiKey: pii.fingerprint },
+      warmUpRows: [{ ...bookings.warmUpRows[0]!, agent: pii.hash('9') }],
+    });
+    await serve(stores, 'odd', { champion: 1, canary: canary(1) });
+    serving = await startServing(stores, { pii });
+    await until(() => serving.status().challengers.every(({ loaded }) => loaded), 30_000);
+    expect(await ask(bookings.warmUpRows[0]!)).toMatchObject({ status: 200, version: '1' });
+    expect((await answers())[0]!.failed!.detail).toContain('agent is personal to only one of version 2 and version 1');
+  });
+});
+
 describe('a version asked for by name', () => {
+  it('is given rows by its own inputs, whoever else is asked at the same time', async () => {
+    await register(stores, 'odd', constant(1));
+    await register(stores, 'odd', bookings);
+    await serve(stores, 'odd', { champion: 1 });
+    await serve(stores, 'odd', { champion: 2, previous: 1 });
+    serving = await startServing(stores);
+    await until(() => serving.status().models[0]!.warm.length === 2);
+    const row = bookings.warmUpRows[0]!;
+    const asked = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => ask(row, i % 2 === 0 ? { 'x-gauntlet-force-version': '1' } : {})),
+    );
+    const even = asked.filter((_, i) => i % 2 === 0);
+    expect(asked.filter((one) => !even.includes(one)).map(({ status }) => status)).toEqual(even.map(() => 200));
+    for (const { status, body } of even) {
+      expect({ status, type: body['type'] }).toEqual({ status: 500, type: 'urn:gauntlet:forced-version-failed' });
+      expect(body['detail']).toContain('x is nothing');
+    }
+  });
+
   it('answers, outside all statistics; one that is not loaded is refused', async () => {
     await begin(sometimesNaN(0.01), { canary: canary(0.0001) });
     const force = (version: string) => ask({ x: 1.5 }, { 'x-gauntlet-force-version': version });

@@ -79,6 +79,20 @@ describe('a run that hangs', () => {
     });
   });
 
+  it('charges nobody else: a canary of another model that waits behind it is not asked, rather than late or dead', async () => {
+    const { challenger } = bench.challenger({ hangMs: 500 });
+    const harmful = await bench.odd(await slow(), 'harmful');
+    const innocent = await bench.odd(sometimesNaN(0.01), 'innocent');
+    challenger.want([harmful, innocent]);
+    await Promise.all([loaded(challenger, harmful), loaded(challenger, innocent)]);
+    const hanging = ask(challenger, harmful, { x: 1, ms: 60_000 }, 5_000);
+    const late = ask(challenger, innocent, { x: 2 }, 50);
+    const behind = ask(challenger, innocent, { x: 3 }, 5_000);
+    expect(await late).toMatchObject({ ok: false, why: 'not-loaded' });
+    expect(await hanging).toMatchObject({ ok: false, why: 'died' });
+    expect(await behind).toMatchObject({ ok: false, why: 'not-loaded' });
+  });
+
   it('has ten times its deadline where that is more than 2 s', async () => {
     const { challenger } = bench.challenger();
     const model = await bench.odd(await slow());
