@@ -5,7 +5,7 @@ import { didYouMean } from '../schemas/index.ts';
 import { diagnose } from './control/doctor.ts';
 import { readHistory } from './control/history.ts';
 import { importLabels } from './control/label-import.ts';
-import type { OpenApiPart } from './openapi.ts';
+import type { OpenApiPart } from './openapi-part.ts';
 import {
   detailModel,
   listModels,

@@ -1,15 +1,8 @@
 import * as z from 'zod';
 import { Problem, type Input, type ModelVersion, type RawRow } from '../schemas/index.ts';
+import { exampleRows } from './example-rows.ts';
+import type { Json, OpenApiPart } from './openapi-part.ts';
 import { EVENT_TIME_HEADER, feedbackOpenApi, MAX_ROWS } from './serving/index.ts';
-
-/** A JSON Schema or a piece of an OpenAPI document. */
-type Json = Record<string, unknown>;
-
-/** Paths and components of another app, to stand in the same document. */
-export interface OpenApiPart {
-  paths?: Json;
-  components?: { schemas?: Json } & Json;
-}
 
 export interface OpenApiOptions {
   /** What serves now, one version a model. */
@@ -133,7 +126,7 @@ function problemSchema(): Json {
 
 function predictOperation(version: ModelVersion, summary: string, operationId: string, maxBodyBytes: number): Json {
   const { model, n } = version;
-  const [first, ...others] = version.warmUpRows as [RawRow, ...RawRow[]];
+  const [first, ...others] = exampleRows(version) as [RawRow, ...RawRow[]];
   const refused = (description: string): Json => ({
     description,
     content: { 'application/problem+json': { schema: ref('Problem') } },

@@ -4,7 +4,8 @@ import type { PredictionLog, Stores } from '../bucket/index.ts';
 import { didYouMean, type PiiHasher } from '../schemas/index.ts';
 import { docsRoutes } from './docs.ts';
 import { headerOf } from './header.ts';
-import { openApiDocument, type OpenApiPart } from './openapi.ts';
+import { openApiDocument } from './openapi.ts';
+import type { OpenApiPart } from './openapi-part.ts';
 import { problem, problemMethod, problemNotFound, problemOf, problemOnError, ProblemError } from './problem.ts';
 import { requestId } from './request-id.ts';
 import {

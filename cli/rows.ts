@@ -1,4 +1,5 @@
 import type { Client } from '../api/client.ts';
+import { exampleRows } from '../api/example-rows.ts';
 import { createBar } from './bar.ts';
 import { UserError } from '../schemas/problem.ts';
 
@@ -9,8 +10,7 @@ export async function exampleRow(client: Client, model: string): Promise<Row> {
   const { champion } = await client.model(model);
   if (champion === undefined)
     throw new UserError('NothingServes', `${model} serves no version yet: gauntlet train ${model} --promote`);
-  const { warmUpRows } = await client.version(model, champion);
-  return warmUpRows[0]!;
+  return exampleRows(await client.version(model, champion))[0]!;
 }
 
 /** Well under what one request may carry, in rows and in bytes. */

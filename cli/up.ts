@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import { applyProject } from '../activities/project/apply.ts';
 import { readProjectFolder } from '../activities/project/read-folder.ts';
 import { ApiProblem, createClient, type Client } from '../api/client.ts';
+import { exampleRows } from '../api/example-rows.ts';
 import { UserError, type ModelVersion } from '../schemas/index.ts';
 import { ensureLabelSchedules } from '../workers/schedules.ts';
 import { start, type Running } from '../workers/start.ts';
@@ -219,5 +220,5 @@ function workflowUrl(uiUrl: string, namespace: string, { cause }: ModelVersion):
 
 /** A real row as JSON, of the last to mature; apostrophes are written as escapes, so that the shell's quotes hold. */
 function exampleBody(version: ModelVersion): string {
-  return JSON.stringify(version.warmUpRows.at(-1)).replaceAll("'", '\\u0027');
+  return JSON.stringify(exampleRows(version).at(-1)).replaceAll("'", '\\u0027');
 }

@@ -1,5 +1,5 @@
 import type { ModelVersion } from '../../schemas/index.ts';
-import type { OpenApiPart } from '../openapi.ts';
+import type { OpenApiPart } from '../openapi-part.ts';
 import { MAX_BULK_BYTES, MAX_LABELS } from './feedback.ts';
 import { entityFields } from './feedback-label.ts';
 
