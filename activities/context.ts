@@ -9,4 +9,10 @@ export interface Context {
   build: Build;
   /** Of GAUNTLET_PII_KEY; absent: models with personal values are refused. */
   pii?: PiiHasher | undefined;
+  /** Whether a workflow's execution still runs: who holds a model and does not is taken over from. Absent: nobody is. */
+  executionState?: (workflowId: string, runId: string) => Promise<'open' | 'closed' | 'unknown'>;
+  /** Gauntlet brought up its own Temporal server: votes whose `by` nobody checked count, unless a stage says otherwise. */
+  embedded?: boolean;
+  /** Where people find this Gauntlet, for links in reminders. */
+  url?: string;
 }

@@ -1,3 +1,4 @@
+import type * as z from 'zod';
 import { Look } from '../schemas/index.ts';
 import type { Bucket } from './bucket.ts';
 import { createRecord, keysUnder, readRecord, readRecords } from './records.ts';
@@ -11,7 +12,7 @@ export class Looks {
   }
 
   /** Writes it, or gives the look that is there under its model, time and kind. */
-  async create(look: Look): Promise<{ key: string; look: Look }> {
+  async create(look: z.input<typeof Look>): Promise<{ key: string; look: Look }> {
     // 20160701T000000.000Z: colons are no part of keys.
     const time = new Date(look.at).toISOString().replace(/[-:]/g, '');
     const key = `looks/${look.model}/${time}-${look.kind}.json`;

@@ -1,38 +1,38 @@
 /**
  * May a version go to traffic the way it was asked to?
  *
- * - A stage that this release has not built is refused by name.
+ * - Stages that do not fit the model are refused.
+ * - With stages it goes through them; a first version has nothing to be held against, and is served at once.
  * - Without stages a version is served at once: right for a first version, and refused (NeedsStages) where the model
  *   has a champion, unless somebody forces it and says why.
  * - A version that serves already is not served again.
  */
-import { BUILT_STAGES, type Stage } from '../schemas/index.ts';
+import type { Stage } from '../schemas/index.ts';
 
 export type RolloutAnswer =
   | { says: 'serve'; because: string }
+  | { says: 'stages'; because: string }
   | { says: 'serves-already'; because: string }
-  | { says: 'refused'; type: 'NeedsStages' | 'StageNotBuilt' | 'NeedsReason'; because: string };
+  | { says: 'refused'; type: 'NeedsStages' | 'StagesDoNotFit' | 'NeedsReason'; because: string };
 
 export function mayRollOut(question: {
   model: string;
   version: number;
   stages: readonly Stage[];
+  /** Of stageContradictions, with their places. */
+  contradictions: readonly string[];
   champion: number | undefined;
   force: boolean;
   reason: string | undefined;
 }): RolloutAnswer {
-  const { model, version, stages, champion, force, reason } = question;
-  const unbuilt = stages.find((stage) => !BUILT_STAGES.includes(stage.kind));
-  if (unbuilt)
-    return {
-      says: 'refused',
-      type: 'StageNotBuilt',
-      because: `stage ${unbuilt.kind} is not built yet; this release serves a version at once (an empty list of stages)`,
-    };
+  const { model, version, stages, contradictions, champion, force, reason } = question;
+  if (contradictions.length > 0) return { says: 'refused', type: 'StagesDoNotFit', because: contradictions.join('; ') };
   if (champion === version)
     return { says: 'serves-already', because: `version ${version} of ${model} is the champion already` };
   if (champion === undefined)
     return { says: 'serve', because: reason ?? 'first version: there is nothing to compare it with' };
+  if (stages.length > 0 && !force)
+    return { says: 'stages', because: `through ${stages.map(({ kind }) => kind).join(', ')}` };
   if (!force)
     return {
       says: 'refused',

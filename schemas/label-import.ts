@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { Instant } from './model-spec.ts';
 import { ModelName, Sha256 } from './names.ts';
 import { Cause } from './serving.ts';
+import { Instant } from './time.ts';
 
 /** Grows by optional fields only: open workflows replay with what they were started with. */
 export const ImportLabelsInput = z

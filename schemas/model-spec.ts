@@ -2,31 +2,8 @@ import * as z from 'zod';
 import { ColumnName, ModelName, RESERVED_NAMES } from './names.ts';
 import { didYouMean } from './nearest.ts';
 import { piiContradictions } from './personal.ts';
-
-/** Seconds, minutes, hours, days or weeks: "14 days". */
-export const Duration = z
-  .string()
-  .regex(
-    /^\d+(\.\d+)? (seconds?|minutes?|hours?|days?|weeks?)$/,
-    'a duration is a number and a unit, such as "14 days"',
-  );
-
-/** A calendar date (midnight UTC) or an ISO 8601 instant. YAML's own dates arrive as text. */
-export const Instant = z
-  .string()
-  .regex(
-    /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/,
-    'a time is 2016-07-01 or 2016-07-01T12:00:00Z',
-  )
-  .refine((text) => !Number.isNaN(instantMs(text)), 'there is no such date');
-
-/** Milliseconds since 1970 of an Instant; without a zone it is UTC, as everywhere. NaN for a day that no calendar has. */
-export function instantMs(text: string): number {
-  const [, day, time = '00:00', zone = 'Z'] = /^(.{10})(?:[T ](.*?)(Z|[+-]\d{2}:?\d{2})?)?$/.exec(text) ?? [];
-  const midnight = new Date(`${day}T00:00:00Z`);
-  if (Number.isNaN(midnight.getTime()) || midnight.toISOString().slice(0, 10) !== day) return NaN;
-  return Date.parse(`${day}T${time}${zone}`);
-}
+import { Stages, type Loss } from './stage.ts';
+import { Duration, Instant } from './time.ts';
 
 export const Task = z.enum(['binary', 'multiclass', 'regression']);
 export type Task = z.infer<typeof Task>;
@@ -244,17 +221,12 @@ export const Evaluation = z.strictObject({
 });
 export type Evaluation = z.infer<typeof Evaluation>;
 
-/** Stages are widened by the issues that build them; what is not built is refused in words. */
-export const BUILT_STAGES: readonly string[] = [];
-export const Stage = z.looseObject({ kind: z.string() });
-export type Stage = z.infer<typeof Stage>;
-
 export const Rollout = z.strictObject({
   unit: ColumnName.optional().describe(
     'Field of a request that traffic is split by, so that one user always meets the same version; default the request id',
   ),
   unitPii: z.boolean().default(false).describe('The unit is personal: only its keyed hash is kept'),
-  stages: z.array(Stage).default([]).describe('Empty: a first version is served at once'),
+  stages: Stages.default([]).describe('Empty: a version is served at once. The first version of a model always is'),
 });
 
 /** What the label is, and when it is there. */
@@ -395,16 +367,45 @@ export const ModelSpec = z
     const hasFeature =
       Object.keys(spec.derived).length > 0 || Object.values(spec.inputs).some((input) => input.feature);
     if (!hasFeature) problem(['inputs'], 'no input is a feature: derive columns from the dates, or add inputs');
-    spec.rollout.stages.forEach((stage, i) => {
-      if (!BUILT_STAGES.includes(stage.kind))
-        problem(
-          ['rollout', 'stages', i, 'kind'],
-          `stage ${stage.kind} is not built yet; this release knows ${BUILT_STAGES.join(', ') || 'only the empty list'}`,
-        );
-    });
+    for (const { path, message } of stageContradictions(spec)) problem(['rollout', 'stages', ...path], message);
   })
   .meta({ id: 'ModelSpec', description: 'model.yaml: everything that describes one model.' });
 export type ModelSpec = z.infer<typeof ModelSpec>;
+
+/** What stages ask of a model that its description does not give. */
+export function stageContradictions(
+  spec: Pick<ModelSpec, 'task' | 'inputs' | 'label' | 'rollout'>,
+): { path: (string | number)[]; message: string }[] {
+  const problems: { path: (string | number)[]; message: string }[] = [];
+  const losses: readonly Loss[] = LOSSES[spec.task];
+  spec.rollout.stages.forEach((stage, i) => {
+    if (stage.kind !== 'shadow') return;
+    const problem = (path: (string | number)[], message: string) => problems.push({ path: [i, ...path], message });
+    if (spec.label.affectedByPrediction)
+      problem(
+        ['kind'],
+        'label.affectedByPrediction is true, so what a shadow would have said proves nothing: leave the stage out',
+      );
+    if (stage.loss && !losses.includes(stage.loss))
+      problem(['loss'], `${stage.loss} is no loss of a ${spec.task} model, which has ${losses.join(', ')}`);
+    stage.guardrails.forEach(({ on }, k) => {
+      const fits = on === 'calibration' || on === 'calibrationSlope' ? spec.task === 'binary' : losses.includes(on);
+      if (!fits) problem(['guardrails', k, 'on'], `${on} is none of a ${spec.task} model`);
+    });
+    stage.slices.forEach(({ column }, k) => {
+      if (!spec.inputs[column])
+        problem(['slices', k, 'column'], `there is no input ${column}.${didYouMean(column, Object.keys(spec.inputs))}`);
+    });
+  });
+  return problems;
+}
+
+/** Losses that a trial can be about; the first is the default. */
+export const LOSSES = {
+  binary: ['logLoss', 'brier'],
+  multiclass: ['logLoss', 'brier'],
+  regression: ['squaredError', 'absoluteError'],
+} as const satisfies Record<Task, readonly Loss[]>;
 
 export function primaryMetric(spec: Pick<ModelSpec, 'task' | 'evaluation'>): MetricName {
   return spec.evaluation.metric ?? PRIMARY_METRIC[spec.task];

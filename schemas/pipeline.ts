@@ -1,5 +1,7 @@
 import * as z from 'zod';
-import { Backtest, Instant, Stage } from './model-spec.ts';
+import { Backtest } from './model-spec.ts';
+import { ShadowStage, Stages } from './stage.ts';
+import { Instant } from './time.ts';
 import { ModelName } from './names.ts';
 import { CurvePoint } from './curve.ts';
 
@@ -72,7 +74,7 @@ export const PromotionInput = z
   .strictObject({
     model: ModelName,
     version: z.int().positive(),
-    stages: z.array(Stage).optional().describe("No stages: model.yaml's"),
+    stages: Stages.optional().describe("No stages: model.yaml's"),
     force: z.boolean().optional().describe('Serve without stages although the model has a champion; needs a reason'),
     reason: z.string().min(1).optional(),
     by: z.string().optional(),
@@ -80,11 +82,35 @@ export const PromotionInput = z
   .meta({ id: 'PromotionInput' });
 export type PromotionInput = z.infer<typeof PromotionInput>;
 
+export const ShadowTrialInput = z
+  .strictObject({
+    model: ModelName,
+    version: z.int().positive(),
+    stage: ShadowStage.omit({ kind: true }).partial().optional().describe("Default: model.yaml's shadow stage"),
+    reason: z.string().min(1).optional(),
+    by: z.string().optional(),
+  })
+  .meta({ id: 'ShadowTrialInput' });
+export type ShadowTrialInput = z.infer<typeof ShadowTrialInput>;
+
+export const CanaryRolloutInput = z
+  .strictObject({
+    model: ModelName,
+    version: z.int().positive(),
+    stages: Stages.optional().describe("Canary stages and a bake; default: model.yaml's"),
+    reason: z.string().min(1).optional(),
+    by: z.string().optional(),
+  })
+  .meta({ id: 'CanaryRolloutInput' });
+export type CanaryRolloutInput = z.infer<typeof CanaryRolloutInput>;
+
 export const RolloutResult = z.strictObject({
   outcome: z.enum(['promoted', 'rejected', 'rolled back', 'inconclusive', 'no data', 'overtaken', 'cancelled']),
   model: ModelName,
   version: z.int(),
+  stage: z.string().optional().describe('Kind of the stage in which it ended'),
   revision: z.int().optional(),
+  looks: z.array(z.string()).optional().describe('Keys, oldest first'),
   because: z.string(),
 });
 export type RolloutResult = z.infer<typeof RolloutResult>;

@@ -33,6 +33,12 @@ export async function promotion(given: PromotionInput): Promise<RolloutResult> {
   const plan = await planRollout.executeWithOptions({ summary: `May version ${version} serve?` }, [input]);
   if (plan.says === 'refused')
     throw ApplicationFailure.create({ type: plan.type, message: plan.because, nonRetryable: true });
+  if (plan.says === 'stages')
+    throw ApplicationFailure.create({
+      type: 'StageNotBuilt',
+      message: `${plan.because}: no stage can be passed yet`,
+      nonRetryable: true,
+    });
   if (plan.says === 'serves-already') return end('promoted', plan.because);
 
   const by = input.by ?? workflowInfo().workflowId;

@@ -184,6 +184,7 @@ export const createLookAtGate = (context: Context) => ({
       revision,
       evidence,
       rules,
+      figures: [],
       verdict,
       build: build.commit,
     };

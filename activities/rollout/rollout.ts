@@ -1,6 +1,13 @@
 import { rollBack as rollBackInLog } from '../../bucket/index.ts';
 import { mayRollOut, type RolloutAnswer } from '../../policies/index.ts';
-import { UserError, type Cause, type RollbackInput, type RollbackResult, type Stage } from '../../schemas/index.ts';
+import {
+  stageContradictions,
+  UserError,
+  type Cause,
+  type RollbackInput,
+  type RollbackResult,
+  type Stage,
+} from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 
 export interface RolloutQuestion {
@@ -31,10 +38,15 @@ export const createPlanRollout = ({ stores }: Context) => ({
     const { models } = await stores.serving.table();
     const head = models[model];
     const champion = head?.serving.champion;
+    const stages = question.stages ?? project?.spec.rollout.stages ?? [];
+    const contradictions = project
+      ? stageContradictions({ ...project.spec, rollout: { ...project.spec.rollout, stages } })
+      : [];
     const answer = mayRollOut({
       model,
       version: question.version,
-      stages: question.stages ?? project?.spec.rollout.stages ?? [],
+      stages,
+      contradictions: contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
       champion,
       force: question.force ?? false,
       reason: question.reason,

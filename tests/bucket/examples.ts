@@ -113,6 +113,7 @@ export const look = (time: string, because = 'atLeast auc 0.8 >= 0.7'): Look => 
   revision: 0,
   evidence: { kind: 'gate', rows: 100, metrics },
   rules: [],
+  figures: [],
   verdict: { says: 'pass', because },
   build: 'unknown',
 });

@@ -14,6 +14,7 @@ import { decodeRows, openModel, piiHasher } from '../../onnx/index.ts';
 import {
   graphSpec,
   UserError,
+  type GateEvidence,
   type Look,
   type ModelVersion,
   type RawRow,
@@ -197,7 +198,8 @@ describe('a model with personal values', () => {
       const { look: key } = await createLookAtGate(context).lookAtGate(ref, rows, split, evaluation, fitted, at);
       return JSON.parse(new TextDecoder().decode(await gauntlet.stores.bucket.read(key))) as Look;
     };
-    const champion = async (piiKey: string, at: string) => (await look(piiKey, at)).evidence.champion?.because;
+    const champion = async (piiKey: string, at: string) =>
+      ((await look(piiKey, at)).evidence as GateEvidence).champion?.because;
     expect(await champion(OTHER.fingerprint, '2025-02-01T00:00:00.000Z')).toBe(
       'version 1 takes personal inputs as they are, or hashed under another key',
     );

@@ -1,8 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { mayRollOut } from '../../policies/index.ts';
+import { Stages } from '../../schemas/index.ts';
 
 const ask = (over: Partial<Parameters<typeof mayRollOut>[0]> = {}) =>
-  mayRollOut({ model: 'm', version: 2, stages: [], champion: undefined, force: false, reason: undefined, ...over });
+  mayRollOut({
+    model: 'm',
+    version: 2,
+    stages: [],
+    contradictions: [],
+    champion: undefined,
+    force: false,
+    reason: undefined,
+    ...over,
+  });
+
+const stages = Stages.parse([{ kind: 'shadow' }, { kind: 'approval' }, { kind: 'canary', weight: 0.05 }]);
 
 describe('mayRollOut', () => {
   it('serves a first version at once', () => expect(ask()).toMatchObject({ says: 'serve' }));
@@ -15,11 +27,17 @@ describe('mayRollOut', () => {
     }));
   it('asks for a reason where it is forced', () =>
     expect(ask({ champion: 1, force: true })).toMatchObject({ says: 'refused', type: 'NeedsReason' }));
-  it('refuses a stage that is not built, by name', () =>
-    expect(ask({ stages: [{ kind: 'shadow' }] })).toMatchObject({
+  it('refuses stages that do not fit the model, saying which', () =>
+    expect(ask({ champion: 1, contradictions: ['stages.0.kind: no'] })).toMatchObject({
       says: 'refused',
-      type: 'StageNotBuilt',
-      because: expect.stringContaining('shadow') as string,
+      type: 'StagesDoNotFit',
+      because: 'stages.0.kind: no',
     }));
+  it('goes through its stages, by name', () =>
+    expect(ask({ stages, champion: 1 })).toEqual({ says: 'stages', because: 'through shadow, approval, canary' }));
+  it('serves a first version at once whatever its stages: there is nothing to hold it against', () =>
+    expect(ask({ stages })).toMatchObject({ says: 'serve' }));
+  it('leaves the stages out by force', () =>
+    expect(ask({ stages, champion: 1, force: true, reason: 'incident 7' })).toMatchObject({ says: 'serve' }));
   it('does not serve again what serves', () => expect(ask({ champion: 2 })).toMatchObject({ says: 'serves-already' }));
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, readdir, rm, writeFile, cp } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile, cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
@@ -60,6 +60,7 @@ describe('golden histories', () => {
 
   it('do not replay with a step left out: this test can fail', async () => {
     // Inside the project, so that the copy finds the packages.
+    await mkdir(join(ROOT, '.gauntlet'), { recursive: true });
     const mutant = await mkdtemp(join(ROOT, '.gauntlet', 'mutant-'));
     try {
       for (const folder of ['workflows', 'schemas'])
