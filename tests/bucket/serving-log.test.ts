@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DirectoryBucket, ServingLog, type Appended, type Bucket, type NewRevision } from '../../bucket/index.ts';
 import { padded } from '../../bucket/key.ts';
 import type { Revision, Serving } from '../../schemas/index.ts';
-import { outputOf, startChild } from './children/start.ts';
+import { linesOf, startChild } from './children/start.ts';
 
 let root: string;
 let bucket: DirectoryBucket;
@@ -292,7 +292,10 @@ describe('many writers', () => {
     const children = Array.from({ length: 6 }, (_, i) =>
       startChild('append.ts', [bucket.folder, `process-${i}`, '30']),
     );
-    const reports = (await Promise.all(children.map(outputOf))).map(
+    const lines = children.map(linesOf);
+    for (const next of lines) expect(await next()).toBe('ready');
+    for (const child of children) child.stdin.write('go\n');
+    const reports = (await Promise.all(lines.map((next) => next()))).map(
       (text) => JSON.parse(text) as { written: number[]; moved: number },
     );
     const entries = await checkLog(bucket);

@@ -1,9 +1,14 @@
-/** One of several processes that append to one serving log; says which entries it wrote. */
+/** One of several processes that append to one serving log once they are told to; says which entries it wrote. */
+import { once } from 'node:events';
 import { DirectoryBucket } from '../../../bucket/directory.ts';
 import { ServingLog } from '../../../bucket/serving-log.ts';
 
 const [folder, name, count] = process.argv.slice(2);
 const log = new ServingLog(await DirectoryBucket.open(folder!));
+// All begin at once: on a quick machine the first would be done before the last has started.
+process.stdout.write('ready\n');
+await once(process.stdin, 'data');
+process.stdin.destroy();
 const written: number[] = [];
 let moved = 0;
 for (let i = 0; i < Number(count);) {
@@ -23,4 +28,4 @@ for (let i = 0; i < Number(count);) {
     i++;
   } else moved++;
 }
-process.stdout.write(JSON.stringify({ written, moved }));
+process.stdout.write(`${JSON.stringify({ written, moved })}\n`);
