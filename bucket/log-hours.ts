@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { copyFile, link, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, createGunzip, gunzip, gzipSync } from 'node:zlib';
@@ -12,6 +12,7 @@ import { encodeRecord, keysUnder, readRecord } from './records.ts';
 const HOUR_MS = 3_600_000;
 /** Clocks differ, and uploads end late: a record may be filed this much before or after its time. */
 const LENIENCE_MS = 5 * 60_000;
+const CACHE_MS = 7 * 24 * HOUR_MS;
 const DOWNLOAD_BYTES = 16 * 1024 * 1024;
 const AT_ONCE = 8;
 
@@ -62,6 +63,7 @@ export class LogHours {
   readonly #cache: string;
   /** Files that this process has checked, as they were then. */
   readonly #checked = new Set<string>();
+  #forgotAt = 0;
 
   constructor(bucket: Bucket, cache: string) {
     this.#bucket = bucket;
@@ -206,8 +208,28 @@ export class LogHours {
       return path;
     }
     const cached = join(this.#cache, `${rows.sha256}.parquet`);
-    if (await this.#holds(cached, rows.sha256)) return cached;
-    return (await this.#download(rows, cached)) ? cached : undefined;
+    if (!(await this.#holds(cached, rows.sha256))) {
+      await this.#forgetUnused();
+      if (!(await this.#download(rows, cached))) return undefined;
+    }
+    // Under a second name, so that it stays for this caller when it is forgotten.
+    const path = join(scratch, rows.key.replaceAll('/', '-'));
+    return (await linkOrCopy(cached, path)) ? path : undefined;
+  }
+
+  /**
+   * Removes what nobody has asked for in a week: the cache does not grow for ever, and rows that were erased from the
+   * bucket do not outlive it on a machine.
+   */
+  async #forgetUnused(): Promise<void> {
+    if (Date.now() - this.#forgotAt < HOUR_MS) return;
+    this.#forgotAt = Date.now();
+    for (const name of await readdir(this.#cache).catch(() => [])) {
+      const path = join(this.#cache, name);
+      const file = await stat(path).catch(() => undefined);
+      if (file && Date.now() - file.atimeMs > CACHE_MS && Date.now() - file.mtimeMs > CACHE_MS)
+        await rm(path, { force: true });
+    }
   }
 
   /** Whether the file's bytes have this hash; a file that is as it was is hashed once. */

@@ -20,7 +20,11 @@ export const createPlanHousekeeping = ({ stores }: Context) => ({
     const hours = (await stores.logHours.list({ to: before }))
       .filter(({ hour, raw }) => raw.length > 0 && endOf(hour) <= before.getTime())
       .map(({ hour }) => hour);
-    return { hours: hours.slice(0, most), waiting: Math.max(0, hours.length - most) };
+    // The oldest first; but hours that cannot be closed come back each time, and must not keep the newest waiting for ever.
+    const newest = Math.floor(most / 4);
+    const taken =
+      hours.length <= most ? hours : [...hours.slice(0, most - newest), ...hours.slice(hours.length - newest)];
+    return { hours: taken, waiting: hours.length - taken.length };
   },
 });
 

@@ -9,6 +9,8 @@ import { createSegment, fileOf, segmentKey } from './segment.ts';
 /** Lines on their way to the bucket: in a file of the spool, or in memory where the disk refused them. */
 export interface Segment extends Omit<SegmentFile, 'path'> {
   path?: string;
+  /** Attempts so far that the bucket did not answer in time. */
+  late?: number;
   memory?: {
     lines: Buffer;
     /** Place of its first record among all that were kept. */
@@ -22,7 +24,10 @@ export interface DeliveryLimits {
   /** Between attempts: the first, doubled up to the longest. */
   retryMs: number;
   longestRetryMs: number;
-  /** An attempt without an answer is left alone after this, and repeated, which is the same key and the same bytes. */
+  /**
+   * An attempt without an answer is left alone after this, and repeated, which is the same key and the same bytes. The
+   * next one has twice as long, up to sixteen times, so that a large segment gets over a thin line.
+   */
   attemptMs: number;
 }
 
@@ -148,7 +153,7 @@ export class Delivery {
     try {
       if (Math.abs(this.#now() - segment.name.ms) > this.#limits.keepNameMs) await this.#rename(segment);
       const lines = segment.memory?.lines ?? (await readFile(segment.path!)).subarray(0, segment.bytes);
-      if (!(await this.#withinTime(createSegment(this.#bucket, segment.name, lines)))) {
+      if (!(await this.#withinTime(segment, createSegment(this.#bucket, segment.name, lines)))) {
         const key = segmentKey(segment.name);
         await this.#rename(segment);
         throw new Error(`${key} holds other records; these get another name`);
@@ -196,11 +201,14 @@ export class Delivery {
     segment.name = name;
   }
 
-  async #withinTime<T>(work: Promise<T>): Promise<T> {
-    const { attemptMs } = this.#limits;
+  async #withinTime<T>(segment: Segment, work: Promise<T>): Promise<T> {
+    const ms = this.#limits.attemptMs * 2 ** Math.min(4, segment.late ?? 0);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`the bucket did not answer within ${attemptMs} ms`)), attemptMs);
+      timer = setTimeout(() => {
+        segment.late = (segment.late ?? 0) + 1;
+        reject(new Error(`the bucket did not answer within ${ms} ms`));
+      }, ms);
     });
     try {
       return await Promise.race([work, late]);
