@@ -7,6 +7,7 @@ export { holderOf, rollbackCause, sameCause } from './cause.ts';
 export { Datasets, keyOf as datasetKey } from './datasets.ts';
 export { DirectoryBucket } from './directory.ts';
 export { isKey } from './key.ts';
+export { isSecretOf, keyIdOf, Keys, secretOf, type KnownKey } from './keys.ts';
 export { LabelImports } from './label-imports.ts';
 export {
   endOf,
@@ -35,3 +36,4 @@ export {
 } from './serving-log.ts';
 export { openStores, type Stores } from './stores.ts';
 export { Versions, keyOf as versionKey } from './versions.ts';
+export { Votes } from './votes.ts';

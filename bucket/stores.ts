@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Bucket } from './bucket.ts';
 import { Datasets } from './datasets.ts';
+import { Keys } from './keys.ts';
 import { LogHours } from './log-hours.ts';
 import { Looks } from './looks.ts';
 import { Objects } from './objects.ts';
@@ -9,6 +10,7 @@ import { Projects } from './projects.ts';
 import { Runs } from './runs.ts';
 import { ServingLog } from './serving-log.ts';
 import { Versions } from './versions.ts';
+import { Votes } from './votes.ts';
 
 /** Everything at rest, by what it is. */
 export interface Stores {
@@ -19,6 +21,9 @@ export interface Stores {
   runs: Runs;
   versions: Versions;
   looks: Looks;
+  votes: Votes;
+  /** API keys. */
+  keys: Keys;
   serving: ServingLog;
   /** The prediction log, as readers and housekeeping see it. */
   logHours: LogHours;
@@ -39,6 +44,8 @@ export async function openStores(o: { bucket: string; home: string; now?: () => 
     runs: new Runs(bucket),
     versions: new Versions(bucket),
     looks: new Looks(bucket),
+    votes: new Votes(bucket),
+    keys: new Keys(bucket),
     logHours: new LogHours(bucket, join(o.home, 'cache', 'log')),
     serving: new ServingLog(bucket, { now: o.now }),
   };

@@ -98,3 +98,9 @@ export const ApiKey = z
   })
   .meta({ id: 'ApiKey' });
 export type ApiKey = z.infer<typeof ApiKey>;
+
+/** keys/<id>.revoked.json */
+export const KeyRevocation = z
+  .object({ id: z.string(), at: z.iso.datetime(), by: z.string(), reason: z.string().optional() })
+  .meta({ id: 'KeyRevocation' });
+export type KeyRevocation = z.infer<typeof KeyRevocation>;
