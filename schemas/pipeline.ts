@@ -105,7 +105,9 @@ export const CanaryRolloutInput = z
 export type CanaryRolloutInput = z.infer<typeof CanaryRolloutInput>;
 
 export const RolloutResult = z.strictObject({
-  outcome: z.enum(['promoted', 'rejected', 'rolled back', 'inconclusive', 'no data', 'overtaken', 'cancelled']),
+  outcome: z
+    .enum(['promoted', 'passed', 'rejected', 'rolled back', 'inconclusive', 'no data', 'overtaken', 'cancelled'])
+    .describe('passed: a shadow trial alone, after which nothing is routed'),
   model: ModelName,
   version: z.int(),
   stage: z.string().optional().describe('Kind of the stage in which it ended'),

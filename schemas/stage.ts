@@ -193,3 +193,15 @@ export type Vote = z.infer<typeof Vote>;
 /** pause, resume, advance, rollback. */
 export const Steer = z.object({ by: z.string().min(1).max(200), reason: Reason }).meta({ id: 'Steer' });
 export type Steer = z.infer<typeof Steer>;
+
+/** changePlan: what of a shadow stage's plan is to be otherwise from the next look on. */
+export const ChangePlan = z
+  .object({
+    by: z.string().min(1).max(200),
+    reason: Reason,
+    stage: ShadowStage.omit({ kind: true, from: true })
+      .partial()
+      .describe('What is named here changes, the rest stays'),
+  })
+  .meta({ id: 'ChangePlan' });
+export type ChangePlan = z.infer<typeof ChangePlan>;
