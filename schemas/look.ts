@@ -215,7 +215,7 @@ export const PlanningEvidence = z.object({
 });
 export type PlanningEvidence = z.infer<typeof PlanningEvidence>;
 
-/** One version's answers in a stage; a unit counts once, by its first request. */
+/** One version's answers in a stage; a unit counts once, by its first request that the version was asked for. */
 export const WatchedSide = z.object({
   units: z.int(),
   failures: z.int().describe('Units whose first request failed: threw, late, not finite, died'),
@@ -230,6 +230,10 @@ export const WatchedVersion = WatchedSide.extend({
   inARow: z.int().describe('Longest run of failing attempts from different units'),
   notAsked: z.int().describe('Rows that the champion answered because it was not loaded yet, or the breaker was open'),
   breakerOpen: z.int().describe('Of these, because the breaker was open'),
+  unitsNotAsked: z
+    .int()
+    .optional()
+    .describe('Units assigned to it that it was not asked for yet; with `units` all that were assigned'),
 });
 export type WatchedVersion = z.infer<typeof WatchedVersion>;
 

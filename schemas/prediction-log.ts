@@ -29,6 +29,9 @@ export const ScoredOutput = z.object({
 });
 export type ScoredOutput = z.infer<typeof ScoredOutput>;
 
+/** Graphs compute in 32 bits: a sane model overflows at such a number, or at none. Who sends one gets no answer, and no model is to blame. */
+export const BEYOND_REASON = 2 ** 53;
+
 /** Why a version gave nothing. `died`: its process ended under it. */
 export const Failure = z.object({
   version: z.int().positive(),

@@ -1,5 +1,6 @@
 import type { PredictionLog } from '../../bucket/index.ts';
 import {
+  BEYOND_REASON,
   detailOf,
   type Answer,
   type Failure,
@@ -205,9 +206,6 @@ const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 /** The echo comes first, so that an entity that is named like a field of ours cannot hide it. */
 const withEntity = (version: ModelVersion, { entity }: AskedRow, answer: object): Record<string, unknown> =>
   entity === undefined ? { ...answer } : { [version.entity]: entity, ...answer };
-
-/** Graphs compute in 32 bits: a sane model overflows at such a number, or at none. */
-const BEYOND_REASON = 2 ** 53;
 
 /** Whose numbers are to blame, and not the model, for which one request would then look broken. */
 function beyondReason(asked: Asked, because: string): ProblemError | undefined {
