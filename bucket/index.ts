@@ -20,12 +20,12 @@ export {
   type LogHour,
   type Uploaded,
 } from './log-hours.ts';
-export { Looks } from './looks.ts';
+export { keyOf as lookKey, Looks, refOf } from './looks.ts';
 export { Objects } from './objects.ts';
 export { openBucket } from './open.ts';
 export { openPredictionLog, writeSegment, type LogLag, type PredictionLog } from './prediction-log/prediction-log.ts';
 export { Projects, keyOf as projectKey } from './projects.ts';
-export { rollBack } from './roll-back.ts';
+export { rollBack, servingOf } from './roll-back.ts';
 export { Runs, keyOf as runKey } from './runs.ts';
 export {
   entryKey as revisionKey,
