@@ -1,4 +1,11 @@
-import { UserError, didYouMean, type Cause, type Revision, type RollbackResult } from '../schemas/index.ts';
+import {
+  UserError,
+  didYouMean,
+  type Cause,
+  type Revision,
+  type RollbackResult,
+  type Serving,
+} from '../schemas/index.ts';
 import { sameCause } from './cause.ts';
 import type { ServingLog } from './serving-log.ts';
 import { Versions } from './versions.ts';
@@ -40,11 +47,10 @@ export async function rollBack(
     const { canary, shadows, holder } = head.serving;
     if (target === champion && !canary && shadows.length === 0 && holder === undefined)
       return { revision: head.n, model, from: champion, to: target };
-    const previous = servedBefore(entries, target);
     const appended = await log.append({
       model,
       was: head.n,
-      serving: { champion: target, ...(previous !== undefined && { previous }), shadows: [] },
+      serving: servingAgain(entries, target),
       by,
       because: reason,
       cause,
@@ -53,6 +59,16 @@ export async function rollBack(
     if (appended.ok) return { revision: appended.n, model, from: champion, to: target };
     // Moved meanwhile: what it moved to is rolled back.
   }
+}
+
+/** The state in which an earlier version serves again, after the model's entry `head`: what a rollback to it writes. */
+export async function servingOf(log: ServingLog, head: Revision, target: number): Promise<Serving> {
+  return servingAgain(await newestEntries(log, head), target);
+}
+
+function servingAgain(entries: readonly Revision[], target: number): Serving {
+  const previous = servedBefore(entries, target);
+  return { champion: target, ...(previous !== undefined && { previous }), shadows: [] };
 }
 
 async function newestEntries(log: ServingLog, head: Revision): Promise<Revision[]> {

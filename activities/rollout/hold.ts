@@ -13,7 +13,7 @@ export type Held = { ok: true; revision: number } | { ok: false; because: string
 export async function holdServing(
   { stores }: Pick<Context, 'stores'>,
   rollout: Pick<OpenRollout, 'model' | 'workflowId' | 'runId'>,
-  change: (serving: Serving) => Serving,
+  change: (serving: Serving, head: Revision) => Serving | Promise<Serving>,
   said: { by: string; because: string; look?: string | undefined },
   cause: Cause,
 ): Promise<Held> {
@@ -30,7 +30,7 @@ export async function holdServing(
     const appended = await stores.serving.append({
       was: head.n,
       model,
-      serving: change(head.serving),
+      serving: await change(head.serving, head),
       by: said.by,
       because: said.because,
       ...(said.look !== undefined && { look: said.look }),

@@ -1,14 +1,19 @@
 import { rollBack as rollBackInLog } from '../../bucket/index.ts';
-import { mayRollOut, type RolloutAnswer } from '../../policies/index.ts';
+import * as z from 'zod';
+import { mayRollOut, type RolloutAnswer, type RolloutDoor } from '../../policies/index.ts';
 import {
+  durationMs,
+  ShadowStage,
   stageContradictions,
   UserError,
   type Cause,
+  type OpenRollout,
   type RollbackInput,
   type RollbackResult,
   type Stage,
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
+import { mayClaim } from './claim.ts';
 
 export interface RolloutQuestion {
   model: string;
@@ -17,14 +22,30 @@ export interface RolloutQuestion {
   stages?: Stage[];
   force?: boolean;
   reason?: string;
+  /** Through which door: absent, a promotion. */
+  door?: RolloutDoor;
+  /** What is otherwise than in model.yaml's shadow stage, of a shadow trial alone. */
+  shadow?: Partial<ShadowStage>;
+  /** Who asks, to open it if there are stages to pass. Absent: only whether it may go out. */
+  opens?: { workflowId: string; runId: string; by: string };
 }
 
-/** May this version go out the way it was asked to? Safe to repeat: it only reads. */
-export const createPlanRollout = ({ stores }: Context) => ({
-  async planRollout(
-    question: RolloutQuestion,
-  ): Promise<RolloutAnswer & { was: number; champion?: number; look?: string; line: string }> {
-    const { model } = question;
+/** More daily looks than in nine months; each is eleven events of a history that ends at 51,200. */
+export const MOST_LOOKS = 300;
+
+export type RolloutPlan = RolloutAnswer & {
+  was: number;
+  champion?: number;
+  look?: string;
+  line: string;
+  /** Where there are stages to pass, and somebody opens it. */
+  rollout?: OpenRollout;
+};
+
+/** May this version go out the way it was asked to, and through which stages? Safe to repeat: it only reads. */
+export const createPlanRollout = ({ stores, embedded = false }: Context) => ({
+  async planRollout(question: RolloutQuestion): Promise<RolloutPlan> {
+    const { model, door = 'promotion', opens } = question;
     const version = await stores.versions.read(model, question.version);
     if (!version) {
       const numbers = (await stores.versions.list(model)).map(({ n }) => n);
@@ -38,43 +59,109 @@ export const createPlanRollout = ({ stores }: Context) => ({
     const { models } = await stores.serving.table();
     const head = models[model];
     const champion = head?.serving.champion;
-    const stages = question.stages ?? project?.spec.rollout.stages ?? [];
+    const stages = stagesOf(question, project?.spec.rollout.stages ?? []);
     const contradictions = project
       ? stageContradictions({ ...project.spec, rollout: { ...project.spec.rollout, stages } })
       : [];
+    const logTime = version.serving?.allowEventTime ?? false;
     const answer = mayRollOut({
       model,
       version: question.version,
       stages,
-      contradictions: contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
+      door,
+      contradictions: [
+        ...contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
+        ...(logTime ? [] : stages.flatMap(tooManyLooks)),
+      ],
       champion,
       force: question.force ?? false,
       reason: question.reason,
     });
+    const was = head?.n ?? 0;
     return {
       ...answer,
-      was: head?.n ?? 0,
+      was,
       ...(look && { look }),
       ...(champion !== undefined && { champion }),
       line: answer.because,
+      ...(answer.says === 'stages' &&
+        opens && {
+          rollout: {
+            model,
+            version: question.version,
+            ...(champion !== undefined && { champion }),
+            stages,
+            project: version.project,
+            ...opens,
+            ...(question.reason !== undefined && { reason: question.reason }),
+            ...(look && { gate: look }),
+            allowUnverified: stages.find((stage) => stage.kind === 'approval')?.allowUnverified ?? embedded,
+            was,
+          },
+        }),
     };
   },
 });
+
+/** @throws {UserError} where a door is asked for stages that it does not open */
+function stagesOf(question: RolloutQuestion, own: Stage[]): Stage[] {
+  if (question.door === 'shadowTrial') {
+    const shadow = own.find((stage) => stage.kind === 'shadow');
+    return [parsed(ShadowStage, { ...shadow, ...question.shadow, kind: 'shadow' })];
+  }
+  if (question.door !== 'canaryRollout') return question.stages ?? own;
+  const stages = question.stages ?? own.filter(({ kind }) => kind === 'canary' || kind === 'bake');
+  const other = stages.find(({ kind }) => kind !== 'canary' && kind !== 'bake');
+  if (other)
+    throw new UserError(
+      'StagesDoNotFit',
+      `canaryRollout passes canary stages and a bake, no ${other.kind} stage: start promotion for that`,
+    );
+  return stages;
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new UserError('StagesDoNotFit', `this stage cannot be passed:\n${z.prettifyError(result.error)}`);
+}
+
+/** A trial by the workflow's clock; one by the log's time ends at the last look that it may have. */
+function tooManyLooks(stage: Stage, i: number): string[] {
+  if (stage.kind !== 'shadow') return [];
+  const looks = Math.ceil(durationMs(stage.maxDuration) / durationMs(stage.lookEvery));
+  if (looks <= MOST_LOOKS) return [];
+  return [
+    `stages.${i}.lookEvery: a look every ${stage.lookEvery} for ${stage.maxDuration} is ${looks} looks, and at most ${MOST_LOOKS} are made: look less often`,
+  ];
+}
 
 /**
  * Makes a version the champion, by one entry of the serving log that follows the revision the rollout was planned on.
  * Safe to repeat: the same cause is one entry, even where others have followed it.
  */
-export const createServe = ({ stores }: Context) => ({
+export const createServe = (context: Context) => ({
   async serve(
     to: { model: string; version: number; by: string; because: string; was: number; champion?: number; look?: string },
     cause: Cause,
   ): Promise<{ ok: true; revision: number } | { ok: false; because: string }> {
     const { model, version, by, because, was, champion, look } = to;
+    const { serving: log } = context.stores;
     const serving = { champion: version, ...(champion !== undefined && { previous: champion }), shadows: [] };
-    const appended = await stores.serving.append({ was, model, serving, by, because, ...(look && { look }), cause });
+    const may = await mayClaim(context, await log.current(model), cause);
+    const appended = await log.append({
+      ...('takeFrom' in may && may),
+      was,
+      model,
+      serving,
+      by,
+      because,
+      ...(look && { look }),
+      cause,
+    });
     if (appended.ok) return { ok: true, revision: appended.n };
     const { head } = appended;
+    if (appended.why === 'held' && 'refused' in may) return { ok: false, because: may.refused };
     const why =
       appended.why === 'held'
         ? `${head.serving.holder} holds the model`
