@@ -144,11 +144,13 @@ export const MaturityCell = z.object({
   overdue: z.int().describe('Due without an outcome, where silence means nothing'),
   twiceOverdue: z.int().describe('Of these, those that are late by as much as they took to mature'),
   unscored: z.int().describe('Due, but a version gave no finite score, or the inputs were shed'),
+  maturesBy: z.iso.datetime().optional().describe('Newest maturesAt of these requests'),
 });
 export type MaturityCell = z.infer<typeof MaturityCell>;
 
 export const LiveEvidence = z.object({
   since: z.iso.datetime().describe('Of the first revision with this shadow'),
+  sinceRevision: z.int().optional().describe('Its number'),
   until: z.iso.datetime(),
   due: z.int().describe('Rows that were answered while it was a shadow'),
   scored: z.int(),
@@ -170,6 +172,10 @@ export const ShadowEvidence = z.object({
   maturity: z.array(MaturityCell),
   cells: z.array(EvidenceCell),
   undated: z.int().describe('Requests that never mature: maturesAt depends on an input that is missing'),
+  undatedIn: z
+    .array(z.object({ block: z.int(), rows: z.int() }))
+    .optional()
+    .describe('The same, by block'),
   lastRequestAt: z.iso.datetime().optional(),
   restated: z
     .array(

@@ -23,3 +23,4 @@ export {
   type Sighting,
 } from './request-records.ts';
 export { countOutcomes, createOutcomes, type LabelTerms, type OutcomeCounts } from './outcomes.ts';
+export { beginOf, blockOf, measureTrial, type TrialSums, type TrialTerms } from './trial-evidence.ts';
