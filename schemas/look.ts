@@ -145,6 +145,12 @@ export const MaturityCell = z.object({
   twiceOverdue: z.int().describe('Of these, those that are late by as much as they took to mature'),
   unscored: z.int().describe('Due, but a version gave no finite score, or the inputs were shed'),
   maturesBy: z.iso.datetime().optional().describe('Newest maturesAt of these requests'),
+  slices: z
+    .array(z.int())
+    .optional()
+    .describe(
+      '[named slices] of the requests, those in each: the slice’s shares of strata; absent: as of all requests',
+    ),
 });
 export type MaturityCell = z.infer<typeof MaturityCell>;
 
