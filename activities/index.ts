@@ -11,6 +11,7 @@ import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegi
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
+import { createWatch } from './rollout/watch.ts';
 import { createFitBaseline, createFitHead, createTrain } from './training/fit.ts';
 
 /** Activities of the pipeline worker: I/O and short computation. */
@@ -33,6 +34,7 @@ export function createPipelineActivities(context: Context) {
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),
+    ...createWatch(context),
     ...createPlanHousekeeping(context),
     ...createCloseHour(context),
     ...createApplyRetention(context),

@@ -1,0 +1,219 @@
+import { Context as ActivityContext, CancelledFailure } from '@temporalio/activity';
+import { judge, watchOver, type Judgement } from '../../policies/index.ts';
+import {
+  durationMs,
+  UserError,
+  type BakeEvidence,
+  type BakePlan,
+  type CanaryEvidence,
+  type CanaryPlan,
+  type LookRef,
+  type OpenRollout,
+  type ScoreHistogram,
+  type Verdict,
+  type Watched,
+} from '../../schemas/index.ts';
+import type { Context } from '../context.ts';
+import { reportProgress } from '../guard.ts';
+import { AnswerFeed } from './answer-feed.ts';
+import { CanaryTally } from './canary-tally.ts';
+import { whyOvertaken } from './hold.ts';
+
+export interface WatchOptions {
+  /** The workflow's. What is watched here is real traffic, so everything but this goes by the real clock. */
+  now: string;
+  /** When the stage's revision was committed. */
+  since: string;
+  /** That began the stage: answers under earlier ones are not its. */
+  revision: number;
+  /** It goes on looking, and undoes what does harm, but it does not let the stage pass. */
+  paused?: boolean;
+  /** How long it was paused before. */
+  pausedMs?: number;
+  /** Of the challenger's shadow scores. */
+  histogram?: ScoreHistogram;
+  /** It ends by itself after this, undecided. */
+  maxMs?: number;
+}
+
+/** What it says with its heartbeats. */
+export interface WatchProgress {
+  line: string;
+  units: number;
+  failures: number;
+  logE: number;
+}
+
+const LOOK_AGAIN_MS = 10 * 60_000;
+
+/**
+ * Watches a canary or bake stage until it can say pass or fail, or cannot go on.
+ *
+ * Every lookEvery it reads what has come into the prediction log and judges the stage by all of it. It writes a look when
+ * its word changes, every 10 minutes, and at its end, also when it is cancelled. Safe to repeat: who takes over reads the
+ * stage from its begin, and adds looks to those that are there.
+ */
+export const createWatch = (context: Context, { clock = Date.now }: { clock?: () => number } = {}) => ({
+  async watch(rollout: OpenRollout, stage: number, o: WatchOptions): Promise<Watched> {
+    const watch = new Watch(context, rollout, stage, o, clock);
+    const activity = ActivityContext.current();
+    try {
+      for (;;) {
+        const watched = await watch.look();
+        if (watched) return watched;
+        await activity.sleep(watch.everyMs);
+      }
+    } catch (error) {
+      if (error instanceof CancelledFailure) await watch.writeLast();
+      throw error;
+    }
+  },
+});
+
+interface Seen extends Judgement {
+  evidence: CanaryEvidence | BakeEvidence;
+  head: number;
+}
+
+class Watch {
+  readonly everyMs: number;
+  readonly #context: Context;
+  readonly #rollout: OpenRollout;
+  readonly #stage: number;
+  readonly #o: WatchOptions;
+  readonly #clock: () => number;
+  readonly #plan: CanaryPlan | BakePlan;
+  readonly #tally: CanaryTally;
+  readonly #feed: AnswerFeed;
+  readonly #fromMs: number;
+  #seen: Seen | undefined;
+  #written: { ref: LookRef; ms: number; seen: Seen } | undefined;
+
+  constructor(context: Context, rollout: OpenRollout, stage: number, o: WatchOptions, clock: () => number) {
+    this.#context = context;
+    this.#rollout = rollout;
+    this.#stage = stage;
+    this.#o = o;
+    this.#clock = clock;
+    this.#plan = planOf(rollout, stage, o.histogram);
+    this.everyMs = durationMs(this.#plan.stage.lookEvery);
+    this.#tally = new CanaryTally({ plan: this.#plan, revision: o.revision });
+    this.#feed = new AnswerFeed(context, { model: rollout.model, since: o.since });
+    this.#fromMs = clock();
+  }
+
+  /** Once around; undefined while it goes on. */
+  async look(): Promise<Watched | undefined> {
+    const { model } = this.#rollout;
+    const head = await this.#context.stores.serving.current(model);
+    const overtaken = whyOvertaken(head, this.#rollout);
+    const nowMs = this.#clock();
+    this.#tally.add(await this.#feed.next(nowMs));
+    const seen = this.#judge(nowMs, head?.n ?? 0);
+    this.#seen = seen;
+    const line = this.#line(seen);
+    if (overtaken !== undefined)
+      return { ref: await this.#write(seen), line: `overtaken: ${overtaken}`, over: 'overtaken' };
+    const { says } = seen.verdict;
+    const word = this.#o.paused === true && says === 'pass' ? 'undecided' : says;
+    if (word === 'pass' || word === 'fail') return { ref: await this.#write(seen), line };
+    const over = watchOver(this.#plan, seen.evidence, seen.evidence.asOf);
+    if (over && this.#o.paused !== true)
+      return { ref: await this.#write(seen), line: `${over.over}: ${over.because}`, over: over.over };
+    if (this.#o.maxMs !== undefined && nowMs - this.#fromMs >= this.#o.maxMs)
+      return { ref: await this.#write(seen), line };
+    if (!this.#written || wordOf(seen.verdict) !== wordOf(this.#written.seen.verdict) || this.#isTime(nowMs))
+      await this.#write(seen);
+    this.#say(line);
+    return undefined;
+  }
+
+  /** What it saw last, where that is in no look yet. */
+  async writeLast(): Promise<void> {
+    if (this.#seen) await this.#write(this.#seen);
+  }
+
+  #isTime(nowMs: number): boolean {
+    return nowMs - this.#written!.ms >= LOOK_AGAIN_MS;
+  }
+
+  #judge(nowMs: number, head: number): Seen {
+    const { since, pausedMs = 0, paused } = this.#o;
+    // While it is paused the stage's own time stands still.
+    const untilMs = paused === true ? this.#fromMs : nowMs;
+    const evidence = this.#tally.evidence({
+      since,
+      asOf: new Date(nowMs).toISOString(),
+      watchedMs: Math.max(0, untilMs - Date.parse(since) - pausedMs),
+    });
+    return { ...judge(this.#plan, evidence), evidence, head };
+  }
+
+  async #write(seen: Seen): Promise<LookRef> {
+    if (this.#written?.seen === seen) return this.#written.ref;
+    const { model, workflowId, runId } = this.#rollout;
+    const { evidence, rules, figures, verdict } = seen;
+    const { looks } = this.#context.stores;
+    const plan = this.#plan;
+    const { key, sha256, look } = await looks.create({
+      model,
+      versions: plan.kind === 'canary' ? [plan.champion, plan.challenger] : versionsOf(plan),
+      kind: plan.kind,
+      at: evidence.asOf,
+      rollout: { workflowId, runId, stage: this.#stage },
+      ...(this.#written && { previous: this.#written.ref.key }),
+      window: { from: this.#o.since, to: evidence.asOf },
+      plan,
+      revision: seen.head,
+      evidence,
+      rules,
+      figures,
+      verdict,
+      build: this.#context.build.commit,
+    });
+    const ref: LookRef = { key, sha256, kind: look.kind, verdict: look.verdict };
+    this.#written = { ref, ms: Date.parse(evidence.asOf), seen };
+    return ref;
+  }
+
+  #line({ verdict, evidence }: Seen): string {
+    const { units, failedAttempts, attempts } = this.#tally.counts;
+    const beside = evidence.kind === 'canary' ? ` of ${units + evidence.champion.units}` : '';
+    return `${verdict.says}: ${verdict.because} (${units}${beside} units, ${failedAttempts} of ${attempts} attempts failed)`;
+  }
+
+  #say(line: string): void {
+    const { units, failures } = this.#tally.counts;
+    reportProgress({ line, units, failures, logE: this.#tally.logE } satisfies WatchProgress);
+  }
+}
+
+const wordOf = ({ says, limitedBy }: Verdict): string => `${says} ${limitedBy}`;
+
+const versionsOf = ({ champion, previous }: BakePlan): number[] =>
+  previous === undefined ? [champion] : [previous, champion];
+
+/** The stage with what it left open settled. */
+function planOf(
+  { stages, champion, version }: OpenRollout,
+  at: number,
+  histogram: ScoreHistogram | undefined,
+): CanaryPlan | BakePlan {
+  const stage = stages[at];
+  if (stage?.kind === 'bake')
+    return { kind: 'bake', stage, champion: version, ...(champion !== undefined && { previous: champion }) };
+  if (stage?.kind !== 'canary' || champion === undefined)
+    throw new UserError(
+      'NothingToWatch',
+      `Stage ${at} of this rollout is ${stage ? `a ${stage.kind} stage${champion === undefined ? ' without a champion' : ''}` : 'not there'}. Watched are canary stages beside a champion, and bake stages.`,
+    );
+  const canaries = stages.filter(({ kind }) => kind === 'canary').length;
+  return {
+    kind: 'canary',
+    stage,
+    champion,
+    challenger: version,
+    alpha: stage.alpha / canaries,
+    ...(histogram && { scores: histogram }),
+  };
+}
