@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Context as ActivityContext, CancelledFailure } from '@temporalio/activity';
 import { judge, watchOver, type Judgement } from '../../policies/index.ts';
 import {
@@ -45,6 +46,7 @@ export interface WatchProgress {
 }
 
 const LOOK_AGAIN_MS = 10 * 60_000;
+const MOST_TRIES = 100;
 
 /**
  * Watches a canary or bake stage until it can say pass or fail, or cannot go on.
@@ -155,24 +157,30 @@ class Watch {
     const { evidence, rules, figures, verdict } = seen;
     const { looks } = this.#context.stores;
     const plan = this.#plan;
-    const { key, sha256, look } = await looks.create({
-      model,
-      versions: plan.kind === 'canary' ? [plan.champion, plan.challenger] : versionsOf(plan),
-      kind: plan.kind,
-      at: evidence.asOf,
-      rollout: { workflowId, runId, stage: this.#stage },
-      ...(this.#written && { previous: this.#written.ref.key }),
-      window: { from: this.#o.since, to: evidence.asOf },
-      plan,
-      revision: seen.head,
-      evidence,
-      rules,
-      figures,
-      verdict,
-      build: this.#context.build.commit,
-    });
+    const created = (atMs: number) =>
+      looks.create({
+        model,
+        versions: plan.kind === 'canary' ? [plan.champion, plan.challenger] : versionsOf(plan),
+        kind: plan.kind,
+        at: new Date(atMs).toISOString(),
+        rollout: { workflowId, runId, stage: this.#stage },
+        ...(this.#written && { previous: this.#written.ref.key }),
+        window: { from: this.#o.since, to: evidence.asOf },
+        plan,
+        revision: seen.head,
+        evidence,
+        rules,
+        figures,
+        verdict,
+        build: this.#context.build.commit,
+      });
+    const asOfMs = Date.parse(evidence.asOf);
+    let { key, sha256, look } = await created(asOfMs);
+    // Another run of this activity, which is thought dead, looked in the same millisecond.
+    for (let tries = 1; !isDeepStrictEqual(look.evidence, evidence) && tries < MOST_TRIES; tries++)
+      ({ key, sha256, look } = await created(asOfMs + tries));
     const ref: LookRef = { key, sha256, kind: look.kind, verdict: look.verdict };
-    this.#written = { ref, ms: Date.parse(evidence.asOf), seen };
+    this.#written = { ref, ms: asOfMs, seen };
     return ref;
   }
 
