@@ -10,7 +10,11 @@ import { createPlanRun } from './pipeline/plan.ts';
 import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegister } from './pipeline/register.ts';
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
+import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
+import { createFinishRollout } from './rollout/finish.ts';
+import { createRemind } from './rollout/remind.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
+import { createRouteStage } from './rollout/route.ts';
 import { createWatch } from './rollout/watch.ts';
 import { createFitBaseline, createFitHead, createTrain } from './training/fit.ts';
 
@@ -34,6 +38,11 @@ export function createPipelineActivities(context: Context) {
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),
+    ...createRouteStage(context),
+    ...createFinishRollout(context),
+    ...createCheckVote(context),
+    ...createRecordApproval(context),
+    ...createRemind(context),
     ...createWatch(context),
     ...createPlanHousekeeping(context),
     ...createCloseHour(context),

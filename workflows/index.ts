@@ -2,5 +2,7 @@
 export { progress, trainingPipeline } from './training-pipeline.ts';
 export { importLabels } from './import-labels.ts';
 export { promotion } from './promotion.ts';
+export { shadowTrial } from './shadow-trial.ts';
+export { canaryRollout } from './canary-rollout.ts';
 export { rollback } from './rollback.ts';
 export { housekeeping } from './housekeeping.ts';

@@ -194,7 +194,7 @@ async function passSteps(input: TrainingPipelineInput, story: Story): Promise<Tr
   async function startRollout(o: { summary: string }, toServe: number): Promise<{ started?: string; line: string }> {
     const workflowId = `rollout-${input.model}`;
     const plan = await steps.planRollout.executeWithOptions(o, [{ model: input.model, version: toServe }]);
-    if (plan.says !== 'serve') return { line: `version ${toServe} waits: ${plan.because}` };
+    if (plan.says !== 'serve' && plan.says !== 'stages') return { line: `version ${toServe} waits: ${plan.because}` };
     try {
       // Not waited for: a rollout takes weeks, and this id is wanted for the next training.
       await startChild('promotion', {

@@ -1,0 +1,81 @@
+import { refOf } from '../../bucket/index.ts';
+import { judge, mayVote } from '../../policies/index.ts';
+import type { ApprovalEvidence, ApprovalPlan, LookRef, OpenRollout, RecordedVote, Vote } from '../../schemas/index.ts';
+import type { Context } from '../context.ts';
+
+export interface GivenVote extends Vote {
+  says: 'approve' | 'reject';
+  /** When and how it reached the rollout. */
+  at: string;
+  channel: 'update' | 'signal';
+}
+
+/**
+ * Who a vote is from, and whether it counts. `by` is verified where the vote names the record that the API wrote of it,
+ * and the record is of this very vote: of this run, this person, this word and the look that is to be approved.
+ * Safe to repeat: it only reads.
+ *
+ * @param plan   absent: no approval is asked for now
+ * @param votes  those before
+ */
+export const createCheckVote = ({ stores }: Context) => ({
+  async checkVote(
+    rollout: OpenRollout,
+    vote: GivenVote,
+    plan: ApprovalPlan | undefined,
+    votes: RecordedVote[],
+  ): Promise<RecordedVote> {
+    const { says, by, reason, at, look } = vote;
+    const record = vote.record === undefined ? undefined : await stores.votes.read(vote.record);
+    const verified =
+      record !== undefined &&
+      record.model === rollout.model &&
+      record.workflowId === rollout.workflowId &&
+      record.runId === rollout.runId &&
+      record.says === says &&
+      record.by === by &&
+      (plan?.sha256 === undefined || record.look === plan.sha256);
+    const unlike = vote.record !== undefined && !verified ? `${vote.record} is no record of this vote` : undefined;
+    const asked = { by, verified, ...(look !== undefined && { look }) };
+    const why = unlike ?? mayVote({ plan, votes, vote: asked });
+    return {
+      says,
+      by,
+      reason,
+      at,
+      channel: verified ? 'api' : vote.channel,
+      verified,
+      ...(look !== undefined && { look }),
+      counts: why === undefined,
+      ...(why !== undefined && { why }),
+    };
+  },
+});
+
+/** Writes what people said of a rollout, and what follows, as a look. Safe to repeat: the same `now` is the same look. */
+export const createRecordApproval = ({ stores, build }: Context) => ({
+  async recordApproval(
+    rollout: OpenRollout,
+    stage: number,
+    plan: ApprovalPlan,
+    evidence: ApprovalEvidence,
+    now: string,
+  ): Promise<{ ref: LookRef; line: string }> {
+    const { model, version, champion, workflowId, runId } = rollout;
+    const written = await stores.looks.create({
+      model,
+      versions: [...(champion === undefined ? [] : [champion]), version],
+      kind: 'approval',
+      at: now,
+      rollout: { workflowId, runId, stage },
+      window: { from: evidence.askedAt, to: evidence.asOf },
+      plan,
+      revision: (await stores.serving.current(model))?.n ?? 0,
+      evidence,
+      ...judge(plan, evidence),
+      build: build.commit,
+    });
+    const ref = refOf(written);
+    return { ref, line: ref.verdict.because };
+  },
+});
