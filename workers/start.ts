@@ -12,9 +12,10 @@ import { piiHasher } from '../onnx/index.ts';
 import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
+import { executionStateOf } from './execution-state.ts';
 import { openLog } from './log.ts';
 import { ensureLabelSchedules, ensureSchedules } from './schedules.ts';
-import { connect, connectWorker, ensureSearchAttributes, findTemporal } from './temporal/index.ts';
+import { connect, connectWorker, ensureSearchAttributes, findTemporal, namedServer } from './temporal/index.ts';
 
 export interface StartOptions {
   home: string;
@@ -76,7 +77,16 @@ export async function start(options: StartOptions): Promise<Running> {
     undo.push(() => connected.close());
     await ensureSearchAttributes(connected.connection, connected.namespace);
 
-    const context = { stores, home, build: await readBuild(), pii };
+    const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+    const context = {
+      stores,
+      home,
+      build: await readBuild(),
+      pii,
+      executionState: executionStateOf(connected.client),
+      embedded: namedServer(env).server === undefined,
+      url,
+    };
     const connection = await connectWorker(temporal, env);
     undo.push(() => connection.close());
     const { namespace } = connected;
@@ -118,7 +128,6 @@ export async function start(options: StartOptions): Promise<Running> {
     answer = dispatch(serving.app, control);
     await serving.start();
     undo.push(() => serving.stop());
-    const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
     writeApiAddress(home, port);
     undo.push(async () => removeApiAddress(home));
     undo.push(() => listening.close()); // first of all: what is accepted is finished, and nothing more is accepted

@@ -15,6 +15,7 @@ import {
 } from '../../schemas/index.ts';
 import { readBuild } from '../../workers/build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from '../../workers/create-workers.ts';
+import { executionStateOf } from '../../workers/execution-state.ts';
 import { createLocalEnv } from '../servers/temporal.ts';
 
 export interface InProcess {
@@ -38,7 +39,14 @@ export async function startInProcess(o: { pii?: PiiHasher } = {}): Promise<InPro
   const bucket = join(folder, 'bucket');
   const env = await createLocalEnv(o.pii ? { dbFilename: join(folder, 'temporal.db') } : {});
   const stores = await openStores({ bucket: `file:${bucket}`, home: folder });
-  const context = { stores, home: folder, build: await readBuild(), pii: o.pii };
+  const context = {
+    stores,
+    home: folder,
+    build: await readBuild(),
+    pii: o.pii,
+    executionState: executionStateOf(env.client),
+    embedded: true,
+  };
   const worker = { connection: env.nativeConnection, namespace: env.namespace ?? 'default', context };
   const workers = await Promise.all([
     createPipelineWorker({ ...worker, bundle: await bundleWorkflows() }),
