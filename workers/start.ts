@@ -25,6 +25,8 @@ export interface StartOptions {
   /** Address that the API listens on. There are no API keys yet, so by default nobody else's machine is let in. */
   host?: string;
   defaultModel?: string;
+  /** What is answered is in the bucket, for looks to see, after this long; default 5 seconds. */
+  segmentMs?: number;
   say(line: string): void;
   /** Ends the start at its next step; what was brought up by then is taken down again. */
   signal?: AbortSignal;
@@ -105,7 +107,12 @@ export async function start(options: StartOptions): Promise<Running> {
     await ensureLabelSchedules(connected.client, stores, say);
     say('Workers: pipeline and training, in this process');
 
-    const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
+    const predictionLog = await openPredictionLog({
+      bucket: stores.bucket,
+      home,
+      log,
+      ...(options.segmentMs !== undefined && { limits: { segmentMs: options.segmentMs } }),
+    });
     undo.push(() => predictionLog.close()); // the last answers are in it by then
     const serving = createServing({
       stores,
