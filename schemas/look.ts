@@ -156,7 +156,6 @@ export type MaturityCell = z.infer<typeof MaturityCell>;
 
 export const LiveEvidence = z.object({
   since: z.iso.datetime().describe('Of the first revision with this shadow'),
-  sinceRevision: z.int().optional().describe('Its number'),
   until: z.iso.datetime(),
   due: z.int().describe('Rows that were answered while it was a shadow'),
   scored: z.int(),

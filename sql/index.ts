@@ -24,3 +24,13 @@ export {
 } from './request-records.ts';
 export { countOutcomes, createOutcomes, type LabelTerms, type OutcomeCounts } from './outcomes.ts';
 export { beginOf, blockOf, measureTrial, type TrialSums, type TrialTerms } from './trial-evidence.ts';
+export { measureLive, scoreHistogram } from './live-evidence.ts';
+export {
+  addScores,
+  findUnscored,
+  openScoreAppender,
+  readUnscored,
+  TRIAL_SCORES,
+  writeScores,
+  type UnscoredRows,
+} from './trial-scores.ts';

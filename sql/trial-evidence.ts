@@ -213,7 +213,7 @@ async function sumUp(
     SELECT ${columns.join(', ')} FROM ${ROWS} WHERE matured AND scored AND label IS NOT NULL
     ORDER BY block, stratum, request_id, "row"`);
   for (let chunk; (chunk = await result.fetchChunk()) && chunk.rowCount > 0;) {
-    const [blocks, strata, wasDue, ...values] = columns.map((_, i) => doublesOf(chunk!, i)) as [
+    const [blocks, strata, wasDue, ...values] = columns.map((_, i) => doublesOf(chunk, i)) as [
       Float64Array,
       Float64Array,
       Float64Array,
