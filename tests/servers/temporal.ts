@@ -115,8 +115,16 @@ export async function createLocalEnv(o: { dbFilename?: string } = {}): Promise<T
  */
 export async function createTimeSkippingEnv(): Promise<TestWorkflowEnvironment> {
   quiet();
-  return TestWorkflowEnvironment.createTimeSkipping({
+  const env = await TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: await timeSkippingBinary() } },
     client: shared,
   });
+  // It starts workflows with attributes that it does not know, and wedges those that upsert them.
+  await env.connection.operatorService.addSearchAttributes({
+    namespace: env.namespace ?? 'default',
+    searchAttributes: Object.fromEntries(
+      Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => [name, { Keyword: 2, Int: 3 }[type]]),
+    ),
+  });
+  return env;
 }

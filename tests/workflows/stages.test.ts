@@ -1,0 +1,321 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rollBack } from '../../bucket/index.ts';
+import type { Look } from '../../schemas/index.ts';
+import { failureOf } from '../e2e/in-process.ts';
+import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, type Lab } from './rollout-lab.ts';
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab?.stop());
+
+const detailsOf = async (handle: WorkflowHandle) =>
+  (await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata')).currentDetails;
+
+/** Skips time, a day at once, until the rollout waits for a word. */
+const asked = (handle: WorkflowHandle) =>
+  until(async () => {
+    const status = await lab.status(handle);
+    if (status.deadline !== undefined) return status;
+    await lab.env.sleep('1 day');
+  }, 'the approval');
+
+/** What was routed, oldest first, without what differs from run to run. */
+async function routed(model: string): Promise<object[]> {
+  const entries = [];
+  const head = (await lab.stores.serving.current(model))!;
+  for await (const { cause, serving } of lab.stores.serving.history(head)) {
+    const { champion, canary, shadows, holder } = serving;
+    entries.unshift({
+      step: cause.step.replace(/-20\d\d.*/, ''),
+      champion,
+      ...(canary && { canary: canary.weight }),
+      ...(shadows.length > 0 && { shadows: shadows.map((shadow) => shadow.version) }),
+      held: holder !== undefined,
+    });
+  }
+  return entries.slice(1);
+}
+
+async function approvals(model: string): Promise<Look[]> {
+  const looks = (await lab.stores.looks.list(model)).reverse().map(({ look }) => look);
+  return looks.filter(({ kind }) => kind === 'approval');
+}
+
+describe('a rollout', () => {
+  it('takes a version through shadow, approval, canaries and bake, and routes for each', async () => {
+    await lab.model('whole', { look: (day) => (day < 3 ? 'undecided' : 'pass') });
+    const handle = await lab.start('whole', {
+      stages: stages({ ...SHADOW, live: {} }, APPROVAL, CANARY, { ...CANARY, weight: 0.25 }, BAKE),
+    });
+    const status = await asked(handle);
+    expect(status).toMatchObject({ at: 1, state: 'waiting', awaiting: { kind: 'shadow', verdict: { says: 'pass' } } });
+    const details = await detailsOf(handle);
+    expect(details).toContain('| ✓ | shadow | day 3: pass |');
+    expect(details).toMatch(/\*\*Next\*\*: a person's word on look `[0-9a-f]{8}`/);
+    await handle.signal('approve', { by: 'bo', reason: 'slices look right' });
+    const result = await lab.result(handle);
+    expect(result).toMatchObject({ outcome: 'promoted', model: 'whole', version: 2, stage: 'bake' });
+    expect(result.looks!.map((key) => key.replace(/.*-/, ''))).toEqual([
+      'plan.json',
+      ...Array.from({ length: 4 }, () => 'shadow.json'),
+      'approval.json',
+      'canary.json',
+      'canary.json',
+      'bake.json',
+    ]);
+    expect(await routed('whole')).toEqual([
+      { step: 'claim', champion: 1, held: true },
+      { step: 'stage-0-route', champion: 1, shadows: [2], held: true },
+      { step: 'stage-2-route', champion: 1, canary: 0.05, held: true },
+      { step: 'stage-3-route', champion: 1, canary: 0.25, held: true },
+      { step: 'stage-4-route', champion: 2, held: true },
+      { step: 'promote', champion: 2, held: false },
+    ]);
+    const [approval] = await approvals('whole');
+    expect(approval).toMatchObject({
+      verdict: { says: 'pass' },
+      evidence: { votes: [{ by: 'bo', says: 'approve', channel: 'signal', verified: false, counts: true }] },
+    });
+    const canary = (await lab.stores.serving.at(result.revision! - 3))!;
+    expect(canary.look).toMatch(/-approval\.json$/);
+    expect(canary.by).toBe('bo');
+  });
+
+  it('looks 60 times a day apart in at most 700 events, and marks a stage once', async () => {
+    const { asked: calls } = await lab.model('sixty', { look: (day) => (day < 59 ? 'undecided' : 'pass') });
+    const handle = await lab.start('sixty', {}, 'shadowTrial');
+    expect(await lab.result(handle)).toMatchObject({ outcome: 'passed', stage: 'shadow' });
+    const looks = calls.filter(({ activity }) => activity === 'lookAtTrial');
+    expect(looks).toHaveLength(60);
+    // Every look is told the workflow's day, and which look came before it.
+    const days = looks.map(({ now }) => Math.round((Date.parse(now) - Date.parse(looks[0]!.now)) / 86_400_000));
+    expect(days).toEqual(Array.from({ length: 60 }, (_, day) => day));
+    expect(looks.map(({ previous }) => previous !== undefined)).toEqual([false, ...Array(59).fill(true)]);
+    const { events } = await handle.fetchHistory();
+    expect(events!.length).toBeLessThanOrEqual(700);
+    expect(events!.filter((event) => event.upsertWorkflowSearchAttributesEventAttributes).length).toBeLessThanOrEqual(
+      3,
+    );
+    expect(await routed('sixty')).toEqual([
+      { step: 'claim', champion: 1, held: true },
+      { step: 'undo', champion: 1, held: false },
+    ]);
+  });
+
+  it('trains two twins where the minimum effect is left open, and plans with them', async () => {
+    const { asked: calls } = await lab.model('twins');
+    await lab.result(await lab.start('twins', { stages: stages({ kind: 'shadow' }) }));
+    expect(
+      calls
+        .map(({ activity, stage }) => `${activity} ${stage}`)
+        .slice(0, 3)
+        .sort(),
+    ).toEqual(['planTrial 2', 'prepareTwin 1', 'prepareTwin 2']);
+    expect(await lab.serving('twins')).toEqual({ champion: 2, previous: 1, shadows: [] });
+  });
+
+  it('is rejected where the plan says that it cannot decide, before anything is routed', async () => {
+    await lab.model('hopeless', { plan: 'fail' });
+    const result = await lab.result(await lab.start('hopeless', { stages: stages({ ...SHADOW, live: {} }) }));
+    expect(result).toMatchObject({ outcome: 'rejected', because: 'a verdict in about 9 weeks', stage: 'shadow' });
+    expect(await routed('hopeless')).toEqual([
+      { step: 'claim', champion: 1, held: true },
+      { step: 'undo', champion: 1, held: false },
+    ]);
+  });
+
+  it.each([
+    ['fail', undefined, 'rejected'],
+    ['undecided', 'inconclusive', 'inconclusive'],
+    ['no-data', 'no data', 'no data'],
+  ] as const)('ends where a look says %s and the trial is %s: %s, and undone', async (says, over, outcome) => {
+    const model = `ends-${says}`;
+    await lab.model(model, { look: (day) => (day < 2 ? 'undecided' : { says, ...(over && { over }) }) });
+    const result = await lab.result(await lab.start(model, { stages: stages({ ...SHADOW, live: {} }, CANARY) }));
+    expect(result).toMatchObject({ outcome, stage: 'shadow' });
+    expect(await lab.serving(model)).toEqual({ champion: 1, shadows: [] });
+    const head = (await lab.stores.serving.current(model))!;
+    expect(head).toMatchObject({ by: `rollout-${model}`, look: expect.stringMatching(/-shadow\.json$/) as string });
+  });
+
+  it('passes although the trial is over, if that look says so', async () => {
+    await lab.model('in-time', { look: () => ({ says: 'pass', over: 'inconclusive' }) });
+    expect(await lab.result(await lab.start('in-time', {}, 'shadowTrial'))).toMatchObject({ outcome: 'passed' });
+  });
+
+  it('refuses more than 300 looks by the clock, and makes no more by the time of the log', async () => {
+    await lab.model('often');
+    const often = { ...SHADOW, lookEvery: '1 hour', maxDuration: '13 days' };
+    const failure = await failureOf(lab.result(await lab.start('often', { stages: stages(often) })));
+    expect(failure).toMatchObject({
+      type: 'StagesDoNotFit',
+      message: expect.stringContaining('312 looks, and at most 300 are made') as string,
+    });
+    await lab.model('log-time', { logTime: true, look: () => 'undecided' }, {}, { allowEventTime: true });
+    const result = await lab.result(await lab.start('log-time', { stages: stages(often) }));
+    expect(result).toMatchObject({ outcome: 'inconclusive', because: '300 looks and no verdict: day 12: undecided' });
+  });
+
+  it('goes through canaries and a bake alone, as model.yaml has them', async () => {
+    await lab.model('canaries', {}, { stages: [SHADOW, APPROVAL, CANARY, BAKE] });
+    const result = await lab.result(await lab.start('canaries', {}, 'canaryRollout'));
+    expect(result).toMatchObject({ outcome: 'promoted', stage: 'bake' });
+    expect((await routed('canaries')).map((entry) => (entry as { step: string }).step)).toEqual([
+      'claim',
+      'stage-0-route',
+      'stage-1-route',
+      'promote',
+    ]);
+    expect(
+      await failureOf(lab.result(await lab.start('canaries', { version: 1, stages: stages(SHADOW) }, 'canaryRollout'))),
+    ).toMatchObject({
+      type: 'StagesDoNotFit',
+    });
+  });
+
+  it('takes a shadow trial from model.yaml, but for what is said otherwise', async () => {
+    const { asked: calls } = await lab.model('partly', {}, { stages: [{ ...SHADOW, alpha: 0.1, maxWait: '3 days' }] });
+    await lab.result(await lab.start('partly', { stage: { maxWait: '2 days' } }, 'shadowTrial'));
+    expect(calls.at(-1)!.plan!.stage).toMatchObject({ alpha: 0.1, maxWait: '2 days', minimumEffect: 0.001 });
+  });
+
+  it.each([
+    ['canary', 'rolled back', [CANARY, BAKE]],
+    ['bake', 'rolled back', [CANARY, BAKE]],
+  ] as const)('is rolled back at once where the %s fails: %s', async (kind, outcome, list) => {
+    const model = `fails-${kind}`;
+    await lab.model(model, { watch: (at) => (at === kind ? 'fail' : 'pass') });
+    const result = await lab.result(await lab.start(model, { stages: stages(...list) }));
+    expect(result).toMatchObject({ outcome, stage: kind, because: `${kind} says fail` });
+    expect(await lab.serving(model)).toEqual({ champion: 1, shadows: [] });
+  });
+
+  it.each(['no data', 'inconclusive'] as const)('ends where watching is over: %s', async (over) => {
+    const model = `over-${over.replace(' ', '-')}`;
+    await lab.model(model, { watch: () => ({ says: 'undecided', over }) });
+    expect(await lab.result(await lab.start(model, { stages: stages(CANARY) }))).toMatchObject({ outcome: over });
+    expect(await lab.serving(model)).toEqual({ champion: 1, shadows: [] });
+  });
+});
+
+describe('who holds the model', () => {
+  it('is overtaken by a rollback by hand, and leaves the model as that left it', async () => {
+    let go = false;
+    await lab.model('moved', { watch: () => (go ? 'pass' : undefined) });
+    const handle = await lab.start('moved', { stages: stages(CANARY, BAKE) });
+    await until(async () => ((await lab.serving('moved')) as { canary?: object }).canary);
+    await rollBack(lab.stores.serving, 'moved', 1, 'cy', 'by hand', {
+      workflowId: 'rollback',
+      runId: 'x',
+      step: 'rollback',
+    });
+    go = true;
+    expect(await lab.result(handle)).toMatchObject({
+      outcome: 'overtaken',
+      because: expect.stringContaining('by cy came first') as string,
+    });
+    expect((await lab.stores.serving.current('moved'))!.by).toBe('cy');
+  });
+
+  it('ends as overtaken where a look says so, and changes nothing', async () => {
+    await lab.model('seen', { look: (day) => (day < 1 ? 'undecided' : { says: 'undecided', over: 'overtaken' }) });
+    const handle = await lab.start('seen', { stages: stages(SHADOW) });
+    expect(await lab.result(handle)).toMatchObject({ outcome: 'overtaken' });
+    expect(await routed('seen')).toEqual([{ step: 'claim', champion: 1, held: true }]);
+  });
+
+  it('is refused a second time under the same id, and by a holder that still runs', async () => {
+    await lab.model('busy', { watch: () => undefined });
+    const handle = await lab.start('busy', { stages: stages(CANARY) });
+    await until(async () => ((await lab.serving('busy')) as { canary?: object }).canary);
+    await expect(lab.start('busy', { stages: stages(CANARY) })).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
+    // Another model's rollout cannot hold this one; a holder that runs under another name can be made in a bucket only.
+    await lab.model('claimed');
+    const { runId } = await handle.describe();
+    const cause = { workflowId: 'rollout-busy', runId, step: 'claim' };
+    const [head] = [(await lab.stores.serving.current('claimed'))!];
+    await lab.stores.serving.append({
+      was: head.n,
+      model: 'claimed',
+      serving: { ...head.serving, holder: `rollout-busy/${runId}` },
+      by: 'x',
+      because: 'a canary of Tuesday',
+      cause,
+    });
+    const failure = await failureOf(lab.result(await lab.start('claimed', { stages: stages(CANARY) })));
+    expect(failure).toMatchObject({ type: 'RolloutRunning' });
+    expect(failure.message).toContain(`rollout-busy (run ${runId}) holds claimed since revision`);
+    expect(failure.message).toContain('a canary of Tuesday');
+    expect(failure.message).toContain('supersede: true');
+    await handle.cancel();
+    expect(await lab.result(handle)).toMatchObject({ outcome: 'cancelled' });
+  });
+
+  it('is taken over from a rollout that was terminated, whose canary goes', async () => {
+    const { script } = await lab.model('ended', { watch: () => undefined });
+    const first = await lab.start('ended', { stages: stages(CANARY) });
+    await until(async () => ((await lab.serving('ended')) as { canary?: object }).canary);
+    await first.terminate('by a person');
+    script.watch = () => 'pass';
+    const second = await lab.start('ended', { stages: stages(SHADOW, CANARY) });
+    expect(await lab.result(second)).toMatchObject({ outcome: 'promoted' });
+    expect(await routed('ended')).toEqual([
+      { step: 'claim', champion: 1, held: true },
+      { step: 'stage-0-route', champion: 1, canary: 0.05, held: true },
+      { step: 'claim', champion: 1, held: true },
+      { step: 'stage-1-route', champion: 1, canary: 0.05, held: true },
+      { step: 'promote', champion: 2, held: false },
+    ]);
+  });
+
+  it('serves by force although a rollout that was terminated holds the model', async () => {
+    await lab.model('forced', { watch: () => undefined });
+    const first = await lab.start('forced', { stages: stages(CANARY) });
+    await until(async () => ((await lab.serving('forced')) as { canary?: object }).canary);
+    await first.terminate('by a person');
+    const second = await lab.start('forced', { force: true, reason: 'incident 7' });
+    expect(await lab.result(second)).toMatchObject({ outcome: 'promoted' });
+    expect(await lab.serving('forced')).toEqual({ champion: 2, previous: 1, shadows: [] });
+  });
+});
+
+describe('a rollout that is ended', () => {
+  it.each(['shadow', 'approval', 'canary', 'bake'])(
+    'in its %s stage by cancellation undoes what is routed',
+    async (kind) => {
+      const model = `cancel-${kind}`;
+      await lab.model(model, {
+        look: () => (kind === 'shadow' ? 'undecided' : 'pass'),
+        watch: (at) => (at === kind ? undefined : 'pass'),
+      });
+      const handle = await lab.start(model, {
+        stages: stages({ ...SHADOW, live: {} }, ...(kind === 'approval' ? [APPROVAL] : []), CANARY, BAKE),
+      });
+      await until(async () => {
+        const status = await lab.status(handle);
+        return status.stages[status.at]?.kind === kind && status.look !== undefined && status.state !== 'planning';
+      });
+      await handle.cancel();
+      expect(await lab.result(handle)).toMatchObject({ outcome: 'cancelled', stage: kind });
+      expect(await lab.serving(model)).toEqual({ champion: 1, shadows: [] });
+    },
+  );
+
+  it('because a step fails for good is undone first, and then fails with the reason', async () => {
+    await lab.model('blind', {
+      watch: () => {
+        throw new RangeError('the log cannot be read');
+      },
+    });
+    const failure = await failureOf(lab.result(await lab.start('blind', { stages: stages(CANARY) })));
+    expect(failure.message).toContain('the log cannot be read');
+    expect(await lab.serving('blind')).toEqual({ champion: 1, shadows: [] });
+    expect((await lab.stores.serving.current('blind'))!.because).toContain(
+      'it could not go on: the log cannot be read',
+    );
+  });
+});
