@@ -12,6 +12,7 @@ import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
 import { createFinishRollout } from './rollout/finish.ts';
+import { createLookAtTrial } from './rollout/look-at-trial.ts';
 import { createRemind } from './rollout/remind.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
 import { createRouteStage } from './rollout/route.ts';
@@ -43,6 +44,7 @@ export function createPipelineActivities(context: Context) {
     ...createCheckVote(context),
     ...createRecordApproval(context),
     ...createRemind(context),
+    ...createLookAtTrial(context),
     ...createWatch(context),
     ...createPlanHousekeeping(context),
     ...createCloseHour(context),
