@@ -60,12 +60,14 @@ export type Client = ReturnType<typeof createClient>;
 /**
  * The one client of Gauntlet's API, typed by the route values themselves.
  *
+ * @param o.apiKey  sent with every request; default: GAUNTLET_API_KEY
  * @throws {ApiUnreachable} when nobody answers
  * @throws {ApiProblem} when the API refuses: its text is the problem's, with the fields that were wrong
  */
-export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
+export function createClient(url: string, o: { fetch?: typeof fetch; apiKey?: string | undefined } = {}) {
   const base = url.replace(/\/+$/, '');
   const send = o.fetch ?? fetch;
+  const apiKey = o.apiKey ?? (process.env['GAUNTLET_API_KEY'] || undefined);
 
   async function request<T>(
     method: string,
@@ -75,15 +77,15 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
     let answer: Response;
     let text: string;
     try {
+      const type = body?.ndjson !== undefined ? 'application/x-ndjson' : body?.json !== undefined && 'application/json';
+      const sent = body?.form ?? body?.ndjson ?? (body?.json === undefined ? undefined : JSON.stringify(body.json));
       answer = await send(base + path, {
         method: method.toUpperCase(),
-        ...(body?.form ? { body: body.form } : {}),
-        ...(body?.ndjson === undefined
-          ? {}
-          : { body: body.ndjson, headers: { 'content-type': 'application/x-ndjson' } }),
-        ...(body?.json === undefined
-          ? {}
-          : { body: JSON.stringify(body.json), headers: { 'content-type': 'application/json' } }),
+        headers: {
+          ...(type && { 'content-type': type }),
+          ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+        },
+        ...(sent !== undefined && { body: sent }),
       });
       text = await answer.text();
     } catch (error) {
@@ -138,8 +140,46 @@ export function createClient(url: string, o: { fetch?: typeof fetch } = {}) {
       call<typeof routes.listRuns>('get', '/v1/runs', { query }),
     run: (model: string, id: string) =>
       call<typeof routes.getRun>('get', '/v1/runs/{model}/{id}', { params: { model, id } }),
-    promote: (model: string, body: BodyOf<typeof routes.startPromotion>) =>
-      call<typeof routes.startPromotion>('post', '/v1/models/{model}/promote', { params: { model }, json: body }),
+    startRollout: (model: string, body: BodyOf<typeof routes.startRollout>) =>
+      call<typeof routes.startRollout>('post', '/v1/models/{model}/rollouts', { params: { model }, json: body }),
+    rollout: (model: string) =>
+      call<typeof routes.getRollout>('get', '/v1/models/{model}/rollout', { params: { model } }),
+    approve: (model: string, body: BodyOf<typeof routes.approveRollout>) =>
+      call<typeof routes.approveRollout>('post', '/v1/models/{model}/rollout/approve', {
+        params: { model },
+        json: body,
+      }),
+    reject: (model: string, body: BodyOf<typeof routes.rejectRollout>) =>
+      call<typeof routes.rejectRollout>('post', '/v1/models/{model}/rollout/reject', { params: { model }, json: body }),
+    pause: (model: string, body: BodyOf<typeof routes.pauseRollout>) =>
+      call<typeof routes.pauseRollout>('post', '/v1/models/{model}/rollout/pause', { params: { model }, json: body }),
+    resume: (model: string, body: BodyOf<typeof routes.resumeRollout>) =>
+      call<typeof routes.resumeRollout>('post', '/v1/models/{model}/rollout/resume', { params: { model }, json: body }),
+    advance: (model: string, body: BodyOf<typeof routes.advanceRollout>) =>
+      call<typeof routes.advanceRollout>('post', '/v1/models/{model}/rollout/advance', {
+        params: { model },
+        json: body,
+      }),
+    /** Of a rollout that runs, by its workflow; `rollback` needs no workflow. */
+    rollbackRollout: (model: string, body: BodyOf<typeof routes.rollbackRollout>) =>
+      call<typeof routes.rollbackRollout>('post', '/v1/models/{model}/rollout/rollback', {
+        params: { model },
+        json: body,
+      }),
+    changePlan: (model: string, body: BodyOf<typeof routes.changePlanOfRollout>) =>
+      call<typeof routes.changePlanOfRollout>('post', '/v1/models/{model}/rollout/change-plan', {
+        params: { model },
+        json: body,
+      }),
+    looks: (model: string, query: PartOf<typeof routes.listLooks, 'query'> = {}) =>
+      call<typeof routes.listLooks>('get', '/v1/models/{model}/looks', { params: { model }, query }),
+    look: (model: string, look: string) =>
+      call<typeof routes.getLook>('get', '/v1/models/{model}/looks/{look}', { params: { model, look } }),
+    judge: (model: string, look: string, body: BodyOf<typeof routes.judgeLook> = {}) =>
+      call<typeof routes.judgeLook>('post', '/v1/models/{model}/looks/{look}/judge', {
+        params: { model, look },
+        json: body,
+      }),
     importLabels: (model: string, body: BodyOf<typeof routes.startImportLabels> = {}) =>
       call<typeof routes.startImportLabels>('post', '/v1/models/{model}/import-labels', {
         params: { model },

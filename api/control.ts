@@ -1,7 +1,8 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { isKey, rollBack, rollbackCause, type Stores } from '../bucket/index.ts';
-import { didYouMean } from '../schemas/index.ts';
+import { didYouMean, type Scope } from '../schemas/index.ts';
 import { diagnose } from './control/doctor.ts';
 import { readHistory } from './control/history.ts';
 import { importLabels } from './control/label-import.ts';
@@ -15,8 +16,9 @@ import {
   summarizeVersions,
 } from './control/models.ts';
 import { applyUpload, MAX_PROJECT_BYTES, tooLarge } from './control/projects.ts';
-import { promote } from './control/promotion.ts';
 import * as routes from './control/routes.ts';
+import { judgeAgain, listLooks, readLook } from './control/looks.ts';
+import { describeRollout, onlyNamed, startRollout, tellRollout, type Said, type Word } from './control/rollouts.ts';
 import type { Check } from './control/shapes.ts';
 import { readStatus } from './control/status.ts';
 import { ensureLabelSchedule } from './control/schedules.ts';
@@ -32,6 +34,8 @@ import {
   ProblemError,
   type ErrorLog,
 } from './problem.ts';
+import { actorOf, byOf, KeyRing, keysRequired } from './keys.ts';
+import { requestId } from './request-id.ts';
 import { sameOriginOnly } from './same-origin.ts';
 
 export interface ControlOptions extends TemporalOptions {
@@ -46,6 +50,16 @@ export interface ControlOptions extends TemporalOptions {
   home?: string;
   /** How long a promotion is waited for before the answer says that it is under way. */
   promotionWaitMs?: number;
+  /** How long a rollout that is superseded is given for its clean end. */
+  supersedeWaitMs?: number;
+  /** API keys; default: those of the bucket. */
+  keys?: KeyRing;
+}
+
+/** What a request needs a key for, where the bucket has any. Whatever is not named here needs `operate`. */
+function scopeOf(path: string): Scope | undefined {
+  if (/^\/v1\/models\/[^/]+\/rollout\/(approve|reject)$/.test(path)) return 'approve';
+  return /^\/v1\/models\/[^/]+\/looks\/[^/]+\/judge$/.test(path) ? undefined : 'operate';
 }
 
 /** The operators' API: bucket, Temporal and the actions on models. Predictions are `serving`'s. */
@@ -61,7 +75,13 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   });
   app.onError(problemOnError(o.log));
   app.notFound(problemNotFound);
+  app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key (gk_...), needed where the bucket has keys; x-api-key: gk_... is the same.',
+  });
   app.use(sameOriginOnly);
+  app.use(keysRequired(o.keys ?? new KeyRing(stores.keys, { now: () => now().getTime() }), scopeOf));
   app.use('/v1/projects', bodyLimit({ maxSize: MAX_PROJECT_BYTES, onError: tooLarge }));
 
   app.openapi(routes.getStatus, async (c) => c.json(await readStatus(o), 200));
@@ -123,14 +143,67 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     });
   });
 
-  app.openapi(routes.startPromotion, async (c) => {
+  app.openapi(routes.startRollout, async (c) => {
     const { model } = c.req.valid('param');
     const body = c.req.valid('json');
     await requireModel(stores, model);
     await requireVersion(stores, model, body.version);
-    const promotion = await promote(o, { ...body, model, by: body.by ?? 'api' });
-    return promotion.result ? c.json(promotion, 200) : c.json(promotion, 202);
+    const { stage } = await c.req.json<{ stage?: unknown }>();
+    const asked = { ...body, ...(body.stage && { stage: onlyNamed(body.stage, stage) }) };
+    const started = await startRollout(o, model, asked, byOf(c, body.by));
+    return started.result ? c.json(started, 200) : c.json(started, 202);
   });
+  app.openapi(routes.getRollout, async (c) => {
+    const { model } = c.req.valid('param');
+    await requireModel(stores, model);
+    return c.json(await describeRollout(o, model), 200);
+  });
+  const tell = async (c: Context, model: string, word: Word, said: Omit<Said, 'by'> & { by?: string | undefined }) => {
+    await requireModel(stores, model);
+    const context = { ...o, id: requestId(c), now: now() };
+    return tellRollout(context, model, word, { ...said, by: byOf(c, said.by) }, actorOf(c));
+  };
+  app.openapi(routes.approveRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'approve', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.rejectRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'reject', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.pauseRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'pause', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.resumeRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'resume', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.advanceRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'advance', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.rollbackRollout, async (c) =>
+    c.json(await tell(c, c.req.valid('param').model, 'rollback', c.req.valid('json')), 200),
+  );
+  app.openapi(routes.changePlanOfRollout, async (c) => {
+    const said = c.req.valid('json');
+    const { stage } = await c.req.json<{ stage?: unknown }>();
+    const changes = { ...said, stage: onlyNamed(said.stage, stage) };
+    return c.json(await tell(c, c.req.valid('param').model, 'change-plan', changes), 200);
+  });
+
+  app.openapi(routes.listLooks, async (c) => {
+    const { model } = c.req.valid('param');
+    await requireModel(stores, model);
+    return c.json(await listLooks(stores, model, c.req.valid('query')), 200);
+  });
+  app.openapi(routes.getLook, async (c) => {
+    const { model, look } = c.req.valid('param');
+    await requireModel(stores, model);
+    return c.json(await readLook(stores, model, look), 200);
+  });
+  app.openapi(routes.judgeLook, async (c) => {
+    const { model, look } = c.req.valid('param');
+    await requireModel(stores, model);
+    return c.json(await judgeAgain(stores, model, look, c.req.valid('json')?.plan), 200);
+  });
+
   app.openapi(routes.startImportLabels, async (c) => {
     const { model } = c.req.valid('param');
     await requireModel(stores, model);
@@ -139,11 +212,11 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   });
   app.openapi(routes.rollBackModel, async (c) => {
     const { model } = c.req.valid('param');
-    const { to, by, reason, requestId } = c.req.valid('json');
+    const { to, by, reason, requestId: id } = c.req.valid('json');
     await requireModel(stores, model);
     if (to !== undefined) await requireVersion(stores, model, to);
     try {
-      return c.json(await rollBack(stores.serving, model, to, by ?? 'api', reason, rollbackCause(requestId)), 200);
+      return c.json(await rollBack(stores.serving, model, to, byOf(c, by), reason, rollbackCause(id)), 200);
     } catch (error) {
       const refused = problemOf(error);
       // A request that says nothing wrong, at the wrong moment.
@@ -154,7 +227,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   app.openapi(routes.applyFolder, async (c) => {
     const { dryRun, by } = c.req.valid('query');
     const form = await c.req.formData();
-    const applied = await applyUpload(stores, form, { by: by ?? 'api', dryRun: dryRun === 'true', now: now() });
+    const applied = await applyUpload(stores, form, { by: byOf(c, by), dryRun: dryRun === 'true', now: now() });
     if (!applied.dryRun) await scheduleLabels(applied.model);
     return c.json(applied, 200);
   });

@@ -5,6 +5,7 @@ import { didYouMean, type PiiHasher } from '../schemas/index.ts';
 import { docsRoutes } from './docs.ts';
 import { headerOf } from './header.ts';
 import { openApiDocument } from './openapi.ts';
+import { secretOf, type KeyRing } from './keys.ts';
 import type { OpenApiPart } from './openapi-part.ts';
 import { problem, problemMethod, problemNotFound, problemOf, problemOnError, ProblemError } from './problem.ts';
 import { requestId } from './request-id.ts';
@@ -44,6 +45,8 @@ export interface ServingOptions {
   challengerMb?: number;
   /** Of GAUNTLET_PII_KEY; without one, models with personal values are not loaded. */
   pii?: PiiHasher | undefined;
+  /** Asked where a version is forced, which scope `operate` may; absent: everybody may. */
+  keys?: KeyRing;
   /** What else /openapi.json describes: the control app, where it is on the same port. */
   extraPaths?: () => OpenApiPart;
 }
@@ -124,6 +127,8 @@ export function createServing(options: ServingOptions): ServingApp {
     let version: number | undefined;
     try {
       const body = await readJson(c, maxBodyBytes);
+      const force = headerOf(c, FORCE_HEADER);
+      if (force !== undefined) await options.keys?.check(secretOf(c), 'operate');
       model = choose();
       // Whatever serves from here on, this revision and this champion answer the whole request.
       const current = currentOf(follower, model);
@@ -140,7 +145,7 @@ export function createServing(options: ServingOptions): ServingApp {
           canaryDeadlineMs: current.revision.serving.canary
             ? canaryDeadlineMs(current, championMs.get(model), nowMs)
             : 0,
-          forced: forcedOf(headerOf(c, FORCE_HEADER), current, follower, challengers),
+          forced: forcedOf(force, current, follower, challengers),
         },
         { challengers, predictionLog, pii, now },
       );

@@ -42,6 +42,7 @@ export async function up(options: UpOptions): Promise<void> {
     port: options.port,
     host: process.env['GAUNTLET_HOST'] || undefined,
     defaultModel: process.env['GAUNTLET_DEFAULT_MODEL'] || options.train[0],
+    by: whoami(),
     say,
     signal: ended.signal,
   });
@@ -112,7 +113,7 @@ async function trainAndServe(
   signal: AbortSignal,
 ): Promise<void> {
   const { stores } = running;
-  const client = createClient(running.url);
+  const client = createClient(running.url, { apiKey: running.apiKey });
   const served = await stores.serving.current(model);
   if (served?.serving.champion !== undefined) {
     say(`${model}: version ${served.serving.champion} serves since revision ${served.n}, nothing to train`);
@@ -139,10 +140,10 @@ async function trainAndServe(
       return;
     }
     // Started by somebody who did not ask for its rollout.
-    if (!training.result.rollout) await client.promote(model, { version: training.result.version!, by: whoami() });
+    if (!training.result.rollout) await client.startRollout(model, { version: training.result.version!, by: whoami() });
   } else {
     // Registered, and stopped before anybody asked for its rollout.
-    await client.promote(model, { version: newest.n, by: whoami() });
+    await client.startRollout(model, { version: newest.n, by: whoami() });
   }
   await untilServed(running, model, say, signal);
 }

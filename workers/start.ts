@@ -4,10 +4,11 @@ import type { Client } from '@temporalio/client';
 import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
 import { dispatch } from '../api/dispatch.ts';
+import { KeyRing } from '../api/keys.ts';
 import { listen } from '../api/listen.ts';
 import { replicaChecks } from '../api/replica-checks.ts';
 import { createServing, type ServingApp } from '../api/serving.ts';
-import { openPredictionLog, openStores, type Stores } from '../bucket/index.ts';
+import { openPredictionLog, openStores, secretOf, type Stores } from '../bucket/index.ts';
 import { piiHasher } from '../onnx/index.ts';
 import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
@@ -22,9 +23,11 @@ export interface StartOptions {
   bucket: string;
   /** Taken: an error. Absent: 3000, or the next free one. */
   port?: number;
-  /** Address that the API listens on. There are no API keys yet, so by default nobody else's machine is let in. */
+  /** Address that the API listens on. A bucket has no API keys at first, so by default nobody else's machine is let in. */
   host?: string;
   defaultModel?: string;
+  /** Who brings it up, for what this process asks of its own API. */
+  by?: string;
   /** What is answered is in the bucket, for looks to see, after this long; default 5 seconds. */
   segmentMs?: number;
   say(line: string): void;
@@ -35,6 +38,8 @@ export interface StartOptions {
 
 export interface Running {
   url: string;
+  /** Of this process alone, in no store: with it, it asks its own API. */
+  apiKey: string;
   /** Temporal's web UI, where we know it. */
   uiUrl?: string;
   namespace: string;
@@ -114,8 +119,11 @@ export async function start(options: StartOptions): Promise<Running> {
       ...(options.segmentMs !== undefined && { limits: { segmentMs: options.segmentMs } }),
     });
     undo.push(() => predictionLog.close()); // the last answers are in it by then
+    const apiKey = secretOf('0');
+    const keys = new KeyRing(stores.keys, { own: { secret: apiKey, name: options.by ?? 'gauntlet' } });
     const serving = createServing({
       stores,
+      keys,
       predictionLog,
       pii,
       ...limitsOf(env),
@@ -125,6 +133,7 @@ export async function start(options: StartOptions): Promise<Running> {
     });
     const control = createControl({
       stores,
+      keys,
       temporal: async () => connected.client,
       uiUrl: temporal.uiUrl,
       log,
@@ -139,7 +148,7 @@ export async function start(options: StartOptions): Promise<Running> {
     undo.push(async () => removeApiAddress(home));
     undo.push(() => listening.close()); // first of all: what is accepted is finished, and nothing more is accepted
     say(`API: ${url}`);
-    return { url, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
+    return { url, apiKey, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -2,6 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import {
   Applied,
   Instant,
+  LookKind,
   ModelName,
   ModelVersion,
   Problem,
@@ -11,21 +12,30 @@ import {
   Run,
 } from '../../schemas/index.ts';
 import {
+  ChangePlanBody,
   Diagnosis,
   History,
   ImportLabelsBody,
+  JudgeBody,
+  JudgedAgain,
   LabelImporting,
+  LookDetail,
+  LookPage,
   ModelDetail,
   ModelSummary,
-  Promotion,
-  PromoteBody,
   RollbackBody,
+  Rollout,
+  RolloutStart,
   RunSummary,
   Started,
+  StartRolloutBody,
   Status,
+  SteerBody,
+  Steered,
   TrainBody,
   Training,
   VersionSummary,
+  VoteBody,
 } from './shapes.ts';
 import { Why } from './why/shapes.ts';
 
@@ -40,6 +50,12 @@ const problem = (description: string) => ({
 const notFound = { 404: problem('No such thing; the detail names the nearest') };
 const invalid = { 400: problem('Malformed JSON'), 422: problem('Each field that is wrong') };
 const noTemporal = { 503: problem('Temporal does not answer') };
+/** Where the bucket has API keys. */
+const guarded = {
+  401: problem('No key came, or one that is unknown, expired or revoked'),
+  403: problem('The key lacks the scope, or a page of another origin asked'),
+};
+const security: Record<string, string[]>[] = [{}, { apiKey: [] }];
 
 // Loose on purpose: a mistyped name shall find its nearest, not a lesson about patterns.
 const model = z.strictObject({ model: z.string().describe(ModelName.description ?? 'Name of a model') });
@@ -107,6 +123,7 @@ export const startTraining = createRoute({
   method: 'post',
   path: '/v1/models/{model}/train',
   tags,
+  security,
   summary: 'Start the trainingPipeline workflow',
   request: {
     params: model,
@@ -119,6 +136,7 @@ export const startTraining = createRoute({
     202: json(Started, 'Started'),
     409: problem('A training runs under this workflow id'),
     ...notFound,
+    ...guarded,
     ...invalid,
     ...noTemporal,
   },
@@ -156,29 +174,128 @@ export const getRun = createRoute({
   responses: { 200: json(Run, 'The run'), ...notFound },
 });
 
-export const startPromotion = createRoute({
+export const startRollout = createRoute({
   method: 'post',
-  path: '/v1/models/{model}/promote',
+  path: '/v1/models/{model}/rollouts',
   tags,
-  summary: 'Start the rollout of a version, and wait a few seconds for its end',
+  security,
+  summary: 'Start the rollout of a version, and wait a few seconds for its end or its first stage',
   request: {
     params: model,
-    body: { content: { 'application/json': { schema: PromoteBody } }, required: true },
+    body: { content: { 'application/json': { schema: StartRolloutBody } }, required: true },
   },
   responses: {
-    200: json(Promotion, 'The rollout ended'),
-    202: json(Promotion, 'The rollout is under way'),
+    200: json(RolloutStart, 'The rollout ended'),
+    202: json(RolloutStart, 'The rollout is under way'),
     409: problem('A rollout of this model is under way, or this one was refused'),
+    ...guarded,
     ...notFound,
     ...invalid,
     ...noTemporal,
   },
 });
 
+export const getRollout = createRoute({
+  method: 'get',
+  path: '/v1/models/{model}/rollout',
+  tags,
+  summary: 'Where the rollout of a model stands, or how its last one ended',
+  request: { params: model },
+  responses: { 200: json(Rollout, 'The rollout'), ...notFound, ...noTemporal },
+});
+
+const says = <P extends string, S extends z.ZodType>(path: P, schema: S, summary: string) =>
+  createRoute({
+    method: 'post',
+    path,
+    tags,
+    security,
+    summary,
+    request: { params: model, body: { content: { 'application/json': { schema } }, required: true } },
+    responses: {
+      200: json(Steered, 'It was heard'),
+      409: problem('No rollout runs, or it refuses, in its own words'),
+      ...guarded,
+      ...notFound,
+      ...invalid,
+      ...noTemporal,
+    },
+  });
+export const approveRollout = says(
+  '/v1/models/{model}/rollout/approve',
+  VoteBody,
+  'Approve the look that the rollout asks about',
+);
+export const rejectRollout = says(
+  '/v1/models/{model}/rollout/reject',
+  VoteBody,
+  'Reject it: the rollout ends, and is undone',
+);
+export const pauseRollout = says(
+  '/v1/models/{model}/rollout/pause',
+  SteerBody,
+  'Let nothing move forward; harm is still undone',
+);
+export const resumeRollout = says('/v1/models/{model}/rollout/resume', SteerBody, 'Go on after a pause');
+export const advanceRollout = says(
+  '/v1/models/{model}/rollout/advance',
+  SteerBody,
+  'Go to the next stage without waiting for this one',
+);
+export const rollbackRollout = says(
+  '/v1/models/{model}/rollout/rollback',
+  SteerBody,
+  'End the rollout, and put back what served before. POST /v1/models/{model}/rollback does so without Temporal.',
+);
+export const changePlanOfRollout = says(
+  '/v1/models/{model}/rollout/change-plan',
+  ChangePlanBody,
+  'Change the plan of an open shadow stage, on record',
+);
+
+export const listLooks = createRoute({
+  method: 'get',
+  path: '/v1/models/{model}/looks',
+  tags,
+  summary: 'Looks at a model, newest first: evidence and verdict',
+  request: {
+    params: model,
+    query: z.strictObject({
+      kind: LookKind.optional(),
+      before: z.string().optional().describe('Only older ones than the look with this key'),
+      limit: z.coerce.number().int().positive().max(200).default(50),
+    }),
+  },
+  responses: { 200: json(LookPage, 'Looks'), ...notFound, ...invalid },
+});
+
+const look = model.extend({
+  look: z.string().describe('Key of the look, its last part, or 8 digits of its hash or more'),
+});
+
+export const getLook = createRoute({
+  method: 'get',
+  path: '/v1/models/{model}/looks/{look}',
+  tags,
+  summary: 'One look, as it was written',
+  request: { params: look },
+  responses: { 200: json(LookDetail, 'The look'), ...notFound, ...invalid },
+});
+
+export const judgeLook = createRoute({
+  method: 'post',
+  path: '/v1/models/{model}/looks/{look}/judge',
+  tags,
+  summary: 'Judge the evidence of a look again, by its own plan or another. Nothing is written.',
+  request: { params: look, body: { content: { 'application/json': { schema: JudgeBody } }, required: false } },
+  responses: { 200: json(JudgedAgain, 'The verdict of then and of now'), ...notFound, ...invalid },
+});
+
 export const startImportLabels = createRoute({
   method: 'post',
   path: '/v1/models/{model}/import-labels',
   tags,
+  security,
   summary: 'Start the importLabels workflow, and wait a few seconds for its end',
   request: {
     params: model,
@@ -189,6 +306,7 @@ export const startImportLabels = createRoute({
     202: json(LabelImporting, 'The import is under way'),
     409: problem('An import of this model is under way, or this one failed'),
     ...notFound,
+    ...guarded,
     ...invalid,
     ...noTemporal,
   },
@@ -198,6 +316,7 @@ export const rollBackModel = createRoute({
   method: 'post',
   path: '/v1/models/{model}/rollback',
   tags,
+  security,
   summary: 'Serve the version before, or the one named, at once. Needs no Temporal.',
   request: {
     params: model,
@@ -207,6 +326,7 @@ export const rollBackModel = createRoute({
     200: json(RollbackResult, 'Rolled back'),
     409: problem('Nothing to roll back to'),
     ...notFound,
+    ...guarded,
     ...invalid,
   },
 });
@@ -215,6 +335,7 @@ export const applyFolder = createRoute({
   method: 'post',
   path: '/v1/projects',
   tags,
+  security,
   summary: 'Apply a model project: model.yaml and the files that it names, each part named by its path in the folder',
   request: {
     query: z.strictObject({
@@ -230,7 +351,7 @@ export const applyFolder = createRoute({
       required: true,
     },
   },
-  responses: { 200: json(Applied, 'What changed, or would'), 413: problem('Too large'), ...invalid },
+  responses: { 200: json(Applied, 'What changed, or would'), 413: problem('Too large'), ...guarded, ...invalid },
 });
 
 export const getProject = createRoute({

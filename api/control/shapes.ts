@@ -1,20 +1,34 @@
 import { z } from '@hono/zod-openapi';
 import {
+  ChangePlan,
+  Figure,
   ImportLabelsInput,
   ImportLabelsResult,
+  Look,
+  LookKind,
+  LookRef,
   MetricName,
   ModelName,
   ModelVersion,
+  Plan,
   Progress,
+  RecordedVote,
   Revision,
   RolloutResult,
+  RolloutStatus,
+  RuleResult,
   Run,
   Sha256,
+  ShadowTrialInput,
+  Stage,
+  Steer,
   Task,
   TrainingHeartbeat,
   TrainingPipelineInput,
   PromotionInput,
   RollbackInput,
+  Verdict,
+  Vote,
 } from '../../schemas/index.ts';
 
 /** A run in one row: what happened, and its primary metric beside the baseline's. */
@@ -142,22 +156,118 @@ export const Training = z
   .meta({ id: 'Training' });
 export type Training = z.infer<typeof Training>;
 
-export const PromoteBody = PromotionInput.omit({ model: true })
-  .refine((body) => !body.force || body.reason, {
-    path: ['reason'],
-    message: 'serving without stages by force needs a reason',
+export const StartRolloutBody = PromotionInput.omit({ model: true })
+  .extend({
+    kind: z
+      .enum(['promotion', 'shadowTrial', 'canaryRollout'])
+      .default('promotion')
+      .describe('shadowTrial: its shadow stage alone, which changes nothing; canaryRollout: canary stages and bake'),
+    stage: ShadowTrialInput.shape.stage,
+    stages: PromotionInput.shape.stages,
+    supersede: z.boolean().optional().describe('End the rollout that runs, if any, cleanly first'),
   })
-  .meta({ id: 'PromoteBody' });
+  .superRefine((body, context) => {
+    const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (body.force && !body.reason) problem('reason', 'serving without stages by force needs a reason');
+    if (body.force && body.kind !== 'promotion') problem('force', 'only a promotion can be forced');
+    if (body.stage && body.kind !== 'shadowTrial') problem('stage', 'is for a shadowTrial; others have stages');
+    if (body.stages && body.kind === 'shadowTrial') problem('stages', 'a shadowTrial has one stage: stage');
+    if (body.stages && body.kind === 'canaryRollout') {
+      const other = body.stages.find(({ kind }) => kind !== 'canary' && kind !== 'bake');
+      if (other) problem('stages', `a canaryRollout has canary stages and a bake, not ${other.kind}`);
+    }
+  })
+  .meta({ id: 'StartRolloutBody' });
+export type StartRolloutBody = z.infer<typeof StartRolloutBody>;
 
-export const Promotion = z
+export const RolloutStart = Started.extend({
+  superseded: z.string().optional().describe('How the rollout ended that ran before'),
+  result: RolloutResult.optional().describe('Absent while the rollout is under way'),
+}).meta({ id: 'RolloutStart' });
+export type RolloutStart = z.infer<typeof RolloutStart>;
+
+export const Rollout = z
   .strictObject({
     workflowId: z.string(),
     runId: z.string(),
-    result: RolloutResult.optional().describe('Absent while the rollout is under way'),
+    kind: z.string().describe('The workflow: promotion, shadowTrial or canaryRollout'),
+    state: z
+      .enum(['running', 'completed', 'failed', 'cancelled', 'terminated', 'timed out', 'forgotten'])
+      .describe('forgotten: Temporal no longer has it, and the newest look is what is known'),
+    says: z.string(),
+    version: z.int().optional().describe('The challenger'),
+    stage: z.string().optional(),
+    startedAt: z.iso.datetime().optional(),
+    endedAt: z.iso.datetime().optional(),
+    status: RolloutStatus.optional().describe('Absent while no worker answers'),
+    /** Loose: a result that a later release wrote is still shown. */
+    result: RolloutResult.loose().optional(),
+    failure: z.strictObject({ type: z.string(), message: z.string() }).optional(),
+    look: LookRef.optional(),
+    waiting: z.string().optional().describe('Why nothing moves, where that is known'),
     ui: z.string().optional(),
   })
-  .meta({ id: 'Promotion' });
-export type Promotion = z.infer<typeof Promotion>;
+  .meta({ id: 'Rollout' });
+export type Rollout = z.infer<typeof Rollout>;
+
+const claimed = z.string().min(1).max(200).optional().describe('Who says it, where no key says so; default: api');
+export const VoteBody = Vote.pick({ reason: true, look: true }).extend({ by: claimed }).meta({ id: 'VoteBody' });
+export const SteerBody = Steer.extend({ by: claimed }).meta({ id: 'SteerBody' });
+export const ChangePlanBody = ChangePlan.extend({ by: claimed }).meta({ id: 'ChangePlanBody' });
+
+export const Steered = z
+  .strictObject({
+    workflowId: z.string(),
+    runId: z.string(),
+    says: z.string(),
+    vote: RecordedVote.optional(),
+    record: z.string().optional().describe('Key of the vote, where a key said whose it is'),
+    status: RolloutStatus.optional(),
+  })
+  .meta({ id: 'Steered' });
+export type Steered = z.infer<typeof Steered>;
+
+export const LookSummary = z
+  .strictObject({
+    ...LookRef.shape,
+    at: z.iso.datetime(),
+    versions: Look.shape.versions,
+    rollout: Look.shape.rollout,
+    run: Look.shape.run,
+    previous: Look.shape.previous,
+  })
+  .meta({ id: 'LookSummary' });
+export type LookSummary = z.infer<typeof LookSummary>;
+
+export const LookPage = z
+  .strictObject({
+    looks: z.array(LookSummary).describe('Newest first'),
+    next: z.string().optional().describe('There are older ones: give it as before'),
+  })
+  .meta({ id: 'LookPage' });
+export type LookPage = z.infer<typeof LookPage>;
+
+export const LookDetail = z.strictObject({ key: z.string(), sha256: Sha256, look: Look }).meta({ id: 'LookDetail' });
+export type LookDetail = z.infer<typeof LookDetail>;
+
+export const JudgeBody = z
+  .strictObject({ plan: Stage.optional().describe('A stage with other limits; default: the plan that was pinned') })
+  .meta({ id: 'JudgeBody' });
+
+const Judged = z.strictObject({ verdict: Verdict, rules: z.array(RuleResult), figures: z.array(Figure) });
+export const JudgedAgain = z
+  .strictObject({
+    key: z.string(),
+    sha256: Sha256,
+    kind: LookKind,
+    plan: Plan.describe('By which it was judged now'),
+    was: Judged,
+    now: Judged,
+    same: z.boolean().describe('The verdict is the same, reason included'),
+    build: z.string().describe('Git commit of the code that judged then'),
+  })
+  .meta({ id: 'JudgedAgain' });
+export type JudgedAgain = z.infer<typeof JudgedAgain>;
 
 export const ImportLabelsBody = ImportLabelsInput.omit({ model: true }).meta({ id: 'ImportLabelsBody' });
 
@@ -192,6 +302,9 @@ export const HistoryEntry = z
     by: z.string(),
     because: z.string(),
     look: z.string().optional().describe('Key of the look that it rests on'),
+    verdict: Verdict.extend({ kind: LookKind })
+      .optional()
+      .describe('Kind and verdict of that look, where it can be read'),
     cause: Revision.shape.cause,
   })
   .meta({ id: 'HistoryEntry' });

@@ -12,7 +12,8 @@ import { Training } from './shapes.ts';
 /** A query needs a worker; without one it would wait for ever. */
 const QUERY_TIMEOUT_MS = 2_000;
 
-const STATUS: Record<string, Training['status']> = {
+/** Temporal's names of how a workflow is. */
+export const STATUS: Record<string, Training['status']> = {
   RUNNING: 'running',
   COMPLETED: 'completed',
   FAILED: 'failed',
@@ -107,7 +108,11 @@ const TRAINS = new Set(['train', 'fitBaseline']);
 
 const noWorker = (queue: string): string => `no worker polls the task queue ${queue}: start one with npx gauntlet up`;
 
-async function whyNothingMoves(client: Client, description: WorkflowExecutionDescription): Promise<string | undefined> {
+/** Where no worker is there, or one fails at each try. */
+export async function whyNothingMoves(
+  client: Client,
+  description: WorkflowExecutionDescription,
+): Promise<string | undefined> {
   const attempt = description.raw.pendingWorkflowTask?.attempt ?? 0;
   if (attempt > 1)
     return `its workflow task fails and is tried again (attempt ${attempt}): the worker's log and the Temporal UI have the error`;

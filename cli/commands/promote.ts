@@ -1,47 +1,49 @@
 import type { Command } from 'commander';
 import { command, positiveInteger, type CommonOptions } from '../command.ts';
 import { apiUrl, whoami } from '../environment.ts';
-import { EXIT } from '../exit-codes.ts';
-import { paint, say, sayJson } from '../output.ts';
+import { sayJson } from '../output.ts';
+import type { Stages } from '../rollout.ts';
 
 interface PromoteOptions extends CommonOptions {
   to?: number;
+  stages?: string;
   force?: boolean;
   reason?: string;
+  supersede?: boolean;
 }
 
 export const promoteCommand = (): Command =>
   command(
     'promote',
     "Start the rollout of a version through its model's stages, and wait a few seconds for its end.",
-    'gauntlet promote hotel-cancellations --to 2 --force --reason "the first version was trained on half the data"',
+    'gauntlet promote hotel-cancellations\ngauntlet promote hotel-cancellations --to 2 --force --reason "the first version was trained on half the data"',
   )
     .argument('<model>')
     .option('--to <n>', 'the version; default: the newest', positiveInteger)
+    .option('--stages <file>', "a YAML list of stages, in place of model.yaml's")
+    .option('--supersede', 'end the rollout that runs, if any, cleanly first')
     .option('--force', 'serve at once although another version serves; needs --reason')
     .option('--reason <text>', 'why, for the record')
     .action(async (model: string, o: PromoteOptions, self: Command) => {
       if (o.force && !o.reason) self.error('error: --force needs a --reason');
-      const [{ createClient }, { UserError }] = await Promise.all([
+      if (o.force && o.stages !== undefined) self.error('error: --force serves without stages, so not with --stages');
+      const [{ createClient }, { exitCodeOf, readYaml, sayStart, versionOf }] = await Promise.all([
         import('../../api/client.ts'),
-        import('../../schemas/problem.ts'),
+        import('../rollout.ts'),
       ]);
       const client = createClient(apiUrl(o.api));
-      const version = o.to ?? (await client.model(model)).newest;
-      if (version === undefined)
-        throw new UserError('NoVersion', `${model} has no version yet. Train one with: gauntlet train ${model}`);
-      const promotion = await client.promote(model, {
+      // The API says what of it is no stage.
+      const stages = o.stages === undefined ? undefined : ((await readYaml(o.stages)) as Stages);
+      const version = await versionOf(client, model, o.to);
+      const started = await client.startRollout(model, {
         version,
         by: whoami(),
         reason: o.reason,
+        ...(stages && { stages }),
+        ...(o.supersede && { supersede: true }),
         ...(o.force ? { force: true, stages: [] } : {}),
       });
-      const { result, workflowId, ui } = promotion;
-      if (result && result.outcome !== 'promoted') process.exitCode = EXIT.failed;
-      if (o.json) return sayJson(promotion);
-      if (!result) return say(`${workflowId} is under way${ui ? `: ${ui}` : ''}`);
-      const colour = result.outcome === 'promoted' ? 'green' : 'yellow';
-      say(
-        `${paint(colour, result.outcome)} ${model} version ${result.version}${result.revision ? ` (revision ${result.revision})` : ''}: ${result.because}`,
-      );
+      process.exitCode = exitCodeOf({ result: started.result, state: 'running' });
+      if (o.json) return sayJson(started);
+      sayStart(model, version, started);
     });

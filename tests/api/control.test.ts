@@ -163,11 +163,11 @@ describe('with Temporal down', () => {
 
   it.each([
     ['POST', `/v1/models/${MODEL}/train`],
-    ['POST', `/v1/models/${MODEL}/promote`],
+    ['POST', `/v1/models/${MODEL}/rollouts`],
     ['GET', `/v1/trainings/train-${MODEL}`],
   ])('%s %s is a 503 that says so and what still works', async (method, path) => {
     const answer =
-      method === 'GET' ? await app.request(path) : await post(path, path.endsWith('promote') ? { version: 2 } : {});
+      method === 'GET' ? await app.request(path) : await post(path, path.endsWith('rollouts') ? { version: 2 } : {});
     const problem = await problemOf(answer);
     expect(problem).toMatchObject({ status: 503, title: 'Temporal does not answer' });
     expect(problem.detail).toContain('nothing listens there');
@@ -232,12 +232,12 @@ describe('bad requests', () => {
   });
 
   it('force without a reason is a 422', async () => {
-    const problem = await problemOf(await post(`/v1/models/${MODEL}/promote`, { version: 1, force: true }));
+    const problem = await problemOf(await post(`/v1/models/${MODEL}/rollouts`, { version: 1, force: true }));
     expect(problem).toMatchObject({ status: 422, issues: [{ at: 'reason' }] });
   });
 
   it('a version that does not exist cannot be promoted', async () => {
-    expect((await post(`/v1/models/${MODEL}/promote`, { version: 7 })).status).toBe(404);
+    expect((await post(`/v1/models/${MODEL}/rollouts`, { version: 7 })).status).toBe(404);
   });
 
   it('a path that is not a route is a 404 problem', async () => {
@@ -277,8 +277,19 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
     '/v1/models/{model}',
     '/v1/models/{model}/history',
     '/v1/models/{model}/import-labels',
-    '/v1/models/{model}/promote',
+    '/v1/models/{model}/looks',
+    '/v1/models/{model}/looks/{look}',
+    '/v1/models/{model}/looks/{look}/judge',
     '/v1/models/{model}/rollback',
+    '/v1/models/{model}/rollout',
+    '/v1/models/{model}/rollout/advance',
+    '/v1/models/{model}/rollout/approve',
+    '/v1/models/{model}/rollout/change-plan',
+    '/v1/models/{model}/rollout/pause',
+    '/v1/models/{model}/rollout/reject',
+    '/v1/models/{model}/rollout/resume',
+    '/v1/models/{model}/rollout/rollback',
+    '/v1/models/{model}/rollouts',
     '/v1/models/{model}/train',
     '/v1/models/{model}/versions',
     '/v1/models/{model}/versions/{n}',

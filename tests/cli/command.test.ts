@@ -26,7 +26,18 @@ const COMMANDS = [
   'feedback',
   'import-labels',
   'promote',
+  'trial',
+  'canary',
+  'rollout',
+  'approve',
+  'reject',
+  'pause',
+  'resume',
+  'advance',
   'rollback',
+  'looks',
+  'judge',
+  'keys',
   'doctor',
 ];
 

@@ -3,7 +3,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createControl } from '../../../api/control.ts';
-import type { Promotion, Started, Training } from '../../../api/control/shapes.ts';
+import type { RolloutStart, Started, Training } from '../../../api/control/shapes.ts';
 import { TASK_QUEUE, type Problem } from '../../../schemas/index.ts';
 import { shared } from '../../../workers/temporal/index.ts';
 import { createLocalEnv } from '../../servers/temporal.ts';
@@ -39,7 +39,7 @@ const post = async (path: string, body: unknown) => {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  return { status: answer.status, body: (await answer.json()) as Partial<Problem & Started & Promotion> };
+  return { status: answer.status, body: (await answer.json()) as Partial<Problem & Started & RolloutStart> };
 };
 const get = async (path: string): Promise<unknown> => (await app.request(path)).json();
 
@@ -152,7 +152,7 @@ describe('following a training', () => {
 describe('promotion', () => {
   it('answers with the result where it ends within seconds', async () => {
     await withWorker(async () => {
-      const { status, body } = await post(`/v1/models/${MODEL}/promote`, { version: 2, by: 'ana' });
+      const { status, body } = await post(`/v1/models/${MODEL}/rollouts`, { version: 2, by: 'ana' });
       expect(status).toBe(200);
       expect(body).toMatchObject({ workflowId: `rollout-${MODEL}`, result: { outcome: 'promoted', version: 2 } });
     });
@@ -160,17 +160,17 @@ describe('promotion', () => {
 
   it('a refusal is a 409 with the reason', async () => {
     await withWorker(async () => {
-      const { status, body } = await post(`/v1/models/${MODEL}/promote`, { version: 1, stages: [] });
+      const { status, body } = await post(`/v1/models/${MODEL}/rollouts`, { version: 1, stages: [] });
       expect([status, body.type]).toEqual([409, 'urn:gauntlet:needs-stages']);
       expect(body.detail).toContain('has a champion');
     });
   });
 
   it('says that it is under way where it takes longer', async () => {
-    const { status, body } = await post(`/v1/models/${MODEL}/promote`, { version: 2 });
+    const { status, body } = await post(`/v1/models/${MODEL}/rollouts`, { version: 2 });
     expect(status).toBe(202);
     expect(body.result).toBeUndefined();
-    const again = await post(`/v1/models/${MODEL}/promote`, { version: 2 });
+    const again = await post(`/v1/models/${MODEL}/rollouts`, { version: 2 });
     expect(again.status).toBe(409);
     await env.client.workflow.getHandle(`rollout-${MODEL}`).terminate('test');
   });
