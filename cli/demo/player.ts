@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UserError } from '../../schemas/problem.ts';
 import type { AskedRow, KnownLabel, LogDay } from './bookings.ts';
 
 /** What was asked, and how it was answered. */
@@ -27,6 +26,7 @@ const CONNECTIONS = 8;
 /** Well under what one request may carry (1,000). */
 const ROWS_PER_REQUEST = 500;
 const LABELS_PER_REQUEST = 5_000;
+const WAIT_MS = 50;
 
 /**
  * Plays days of the log through the API, as an app would have sent them: each booking with the day on which it was made
@@ -69,15 +69,28 @@ export class Player {
   /**
    * Days in a burst each, so many in a second, until the signal. What a day takes longer than its time is caught up.
    *
-   * @param until  day before which it stops
+   * @param until    day before which it stops
+   * @param isAhead  the log waits while it says so
    */
-  async replay(o: { daysPerSecond: number; until: string; signal: AbortSignal }): Promise<void> {
-    const from = performance.now();
-    for (let played = 0; !o.signal.aborted; played++) {
+  async replay(o: {
+    daysPerSecond: number;
+    until: string;
+    signal: AbortSignal;
+    isAhead?: () => boolean;
+  }): Promise<void> {
+    const { signal, isAhead } = o;
+    let nextMs = performance.now();
+    while (!signal.aborted) {
       const day = this.#days[this.#next];
       if (!day || day.date >= o.until) return;
+      if (isAhead?.()) {
+        await pause(WAIT_MS, signal);
+        nextMs = performance.now();
+        continue;
+      }
       await this.#playAtOnce(day);
-      await pause(from + ((played + 1) * 1000) / o.daysPerSecond - performance.now(), o.signal);
+      nextMs += 1000 / o.daysPerSecond;
+      await pause(nextMs - performance.now(), signal);
     }
   }
 
@@ -162,15 +175,6 @@ export class Player {
 export function quantileMs(latencyMs: readonly number[], q: number): number | undefined {
   const sorted = latencyMs.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-}
-
-/** What a person is told where an answer was not 2xx. */
-export function refuseFailures({ failed, requests, firstFailures }: Tally): UserError | undefined {
-  if (failed === 0) return undefined;
-  return new UserError(
-    'RequestsFailed',
-    `${failed} of ${requests} requests were not answered with 2xx:\n${firstFailures.join('\n')}`,
-  );
 }
 
 function count(counts: Record<string, number>, key: string | null): void {

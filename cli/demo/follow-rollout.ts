@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiProblem, type Client } from '../../api/client.ts';
+import type { Look, RolloutResult, RolloutStatus } from '../../schemas/index.ts';
+
+const POLL_MS = 250;
+/** Of looks that were made between two polls. */
+const MOST_MISSED = 50;
+
+export interface Followed {
+  onLook(look: Look, key: string): void;
+  /** Something that the rollout itself noted: a stage passed, a vote refused. */
+  onNote(text: string): void;
+  /** Where it stands, each time that it was asked. */
+  onStatus(status: RolloutStatus): void;
+  /** Whether that is as far as it is to be followed. */
+  until(status: RolloutStatus): boolean;
+  signal: AbortSignal;
+}
+
+/** Follows the newest rollout of a model over the API: every look once, oldest first, and what it notes. */
+export class RolloutFollower {
+  readonly #client: Client;
+  readonly #model: string;
+  readonly #runId: string;
+  readonly #seen = new Set<string>();
+  #notes = 0;
+
+  constructor(client: Client, model: string, runId: string) {
+    this.#client = client;
+    this.#model = model;
+    this.#runId = runId;
+  }
+
+  /** @returns how it ended; undefined where `until` said so before, or the signal did */
+  async follow(o: Followed): Promise<RolloutResult | undefined> {
+    while (!o.signal.aborted) {
+      const { runId, status, state, result, failure } = await this.#client.rollout(this.#model);
+      if (runId !== this.#runId) throw new Error(`another rollout of ${this.#model} began: ${runId}`);
+      if (status) {
+        for (const { key, look } of await this.#looksSince(status)) o.onLook(look, key);
+        // Older notes may have been dropped: then all that are left are new.
+        const notes = [...status.lines, ...status.refused.map((text) => `refused: ${text}`)];
+        for (const note of notes.slice(Math.min(this.#notes, notes.length))) o.onNote(note.replace(TIME, '$1'));
+        this.#notes = notes.length;
+        o.onStatus(status);
+      }
+      if (result) return result as RolloutResult;
+      if (state !== 'running')
+        throw new Error(`the rollout of ${this.#model} ${state}: ${failure?.message ?? 'no reason was given'}`);
+      if (status && o.until(status)) return undefined;
+      await sleep(POLL_MS, undefined, { signal: o.signal }).catch(() => {});
+    }
+    return undefined;
+  }
+
+  /** The newest look, and those before it in its stage that were not seen yet. */
+  async #looksSince({ look }: RolloutStatus): Promise<{ key: string; look: Look }[]> {
+    const found: { key: string; look: Look }[] = [];
+    for (let key = look?.key; key !== undefined && !this.#seen.has(key) && found.length < MOST_MISSED;) {
+      const read = await this.#look(key);
+      if (!read) break;
+      this.#seen.add(key);
+      found.push({ key, look: read });
+      key = read.previous;
+    }
+    return found.reverse();
+  }
+
+  async #look(key: string): Promise<Look | undefined> {
+    try {
+      return (await this.#client.look(this.#model, key)).look;
+    } catch (error) {
+      if (error instanceof ApiProblem && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A note begins with the workflow's own time. */
+const TIME = /^(refused: )?\d{4}-\d{2}-\d{2}T[\d:.]+Z /;
