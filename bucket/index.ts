@@ -35,5 +35,6 @@ export {
   type ServingTable,
 } from './serving-log.ts';
 export { openStores, type Stores } from './stores.ts';
+export { Twins } from './twins.ts';
 export { Versions, keyOf as versionKey } from './versions.ts';
 export { Votes } from './votes.ts';

@@ -200,7 +200,7 @@ export const ShadowEvidence = z.object({
 export type ShadowEvidence = z.infer<typeof ShadowEvidence>;
 
 export const Placebo = z.object({
-  on: z.enum(['log', 'backtest']),
+  on: z.enum(['log', 'backtest', 'test']),
   trials: z.int(),
   weeks: z.int(),
   byRequest: z.number().describe('Share of placebo trials with a verdict, were requests the unit'),

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { ModelName, Sha256 } from './names.ts';
 import { LookRef, RecordedVote, ScoreHistogram, ShadowPlan } from './look.ts';
-import { Stages } from './stage.ts';
+import { Loss, Stages } from './stage.ts';
 
 /** A rollout as its activities are told of it: pinned at its start. */
 export const OpenRollout = z.object({
@@ -34,6 +34,27 @@ export type TrialLook = z.infer<typeof TrialLook>;
 
 export const PlannedTrial = z.object({ plan: ShadowPlan, ref: LookRef, line: z.string() });
 export type PlannedTrial = z.infer<typeof PlannedTrial>;
+
+/** twins/<model>/<version>/<k>.json: the recipe of a version, fitted once more under another seed. Trained once. */
+export const TwinRecord = z
+  .object({
+    model: ModelName,
+    version: z.int().positive(),
+    k: z.int().positive(),
+    seed: z.int(),
+    how: z
+      .enum(['reseeded', 'weeks drawn again'])
+      .describe('A trainer without chance is given its training rows again, whole weeks drawn with replacement'),
+    onnx: Sha256,
+    testLosses: z.partialRecord(Loss, z.number()).describe('Mean on the test rows of its run'),
+    trainedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'TwinRecord' });
+export type TwinRecord = z.infer<typeof TwinRecord>;
+
+/** What `prepareTwin` gives back: of the trial's loss. */
+export const Twin = z.object({ seed: z.int(), onnx: Sha256, testLoss: z.number(), line: z.string() });
+export type Twin = z.infer<typeof Twin>;
 
 /** What `watch` gives back at its end. */
 export const Watched = z.object({

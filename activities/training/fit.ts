@@ -15,7 +15,7 @@ import { loadParts, labelsOf, type SealedSplit } from '../pipeline/split.ts';
 import type { PlanRef } from '../pipeline/plan.ts';
 import type { DerivedRows } from '../pipeline/rows.ts';
 import { readObject, writeObject } from '../pipeline/sealed.ts';
-import { trainInThread, type TrainingMessage } from './train-in-thread.ts';
+import { trainInThread, type Trained, type TrainingJob, type TrainingMessage } from './train-in-thread.ts';
 
 /** first: trained on train, stopped on valid. refit: the same recipe on all matured rows. */
 export type Fit = 'first' | 'refit';
@@ -80,46 +80,15 @@ export const createTrain = (context: Context) => ({
     }
     const parameters = { ...spec.training, ...(rounds !== undefined && { trees: rounds, earlyStoppingRounds: 0 }) };
     const valid = parts.valid && (await matrixOf(spec, fitted, loaded.split, parts.valid));
-    const checkpoints = `${ref.run}/${fit}`;
-    const last = await context.stores.runs.lastCheckpoint(ref.model, checkpoints);
-    const { log, cancellationSignal } = ActivityContext.current();
-    let saved = last?.n;
-    let latest: CurvePoint | undefined;
-    const hear = async (message: TrainingMessage): Promise<void> => {
-      if (message.kind === 'started') {
-        log.info('training', {
-          model: ref.model,
-          run: ref.run,
-          fit,
-          firstTree: message.tree,
-          fromCheckpoint: last?.n ?? 0,
-        });
-      } else if (message.kind === 'checkpoint') {
-        saved = (saved ?? 0) + 1;
-        await context.stores.runs.writeCheckpoint(ref.model, checkpoints, saved, message.state);
-      } else if (message.kind === 'progress') {
-        latest = message.point;
-      }
-      if (latest)
-        reportProgress({
-          done: latest.tree + 1,
-          of: parameters.trees,
-          curve: latest,
-          ...(saved !== undefined && { checkpoint: saved }),
-        } satisfies TrainingHeartbeat);
-    };
-    const trained = await trainInThread(
+    const trained = await boost(
+      context,
       {
-        trainer: 'gradientBoosting',
         objective: objectiveOf(spec, loaded.split),
         parameters,
         train,
         ...(valid && { valid }),
-        ...(last && { checkpoint: last.bytes }),
-        checkpointEvery: Math.max(1, Math.ceil(parameters.trees / 20)),
       },
-      hear,
-      cancellationSignal,
+      { model: ref.model, run: ref.run, part: fit },
     );
     const curve = trained.curve!;
     const end = curve[trained.rounds! - 1]!;
@@ -133,6 +102,54 @@ export const createTrain = (context: Context) => ({
     };
   },
 });
+
+/**
+ * Boosts in a thread, with a checkpoint every twentieth of the way and progress after every tree. It goes on from the last
+ * checkpoint to the very same trees.
+ *
+ * @param of  the training run, and which part of it this is: where checkpoints are kept
+ */
+export async function boost(
+  context: Context,
+  job: Pick<Extract<TrainingJob, { trainer: 'gradientBoosting' }>, 'objective' | 'parameters' | 'train' | 'valid'>,
+  of: { model: string; run: string; part: string },
+): Promise<Trained> {
+  const { runs } = context.stores;
+  const { model, run, part } = of;
+  const checkpoints = `${run}/${part}`;
+  const last = await runs.lastCheckpoint(model, checkpoints);
+  const { log, cancellationSignal } = ActivityContext.current();
+  const { trees } = job.parameters;
+  let saved = last?.n;
+  let latest: CurvePoint | undefined;
+  const hear = async (message: TrainingMessage): Promise<void> => {
+    if (message.kind === 'started') {
+      log.info('training', { model, run, fit: part, firstTree: message.tree, fromCheckpoint: last?.n ?? 0 });
+    } else if (message.kind === 'checkpoint') {
+      saved = (saved ?? 0) + 1;
+      await runs.writeCheckpoint(model, checkpoints, saved, message.state);
+    } else if (message.kind === 'progress') {
+      latest = message.point;
+    }
+    if (latest)
+      reportProgress({
+        done: latest.tree + 1,
+        of: trees,
+        curve: latest,
+        ...(saved !== undefined && { checkpoint: saved }),
+      } satisfies TrainingHeartbeat);
+  };
+  return trainInThread(
+    {
+      trainer: 'gradientBoosting',
+      ...job,
+      ...(last && { checkpoint: last.bytes }),
+      checkpointEvery: Math.max(1, Math.ceil(trees / 20)),
+    },
+    hear,
+    cancellationSignal,
+  );
+}
 
 /**
  * Fits the linear baseline, whose figures stand beside every model's. Safe to repeat: a pure function of sealed rows.
@@ -151,7 +168,7 @@ export const createFitBaseline = (context: Context) => ({
   },
 });
 
-async function fitLinearModel(
+export async function fitLinearModel(
   spec: ModelSpec,
   split: SealedSplit,
   train: BoostingData,
@@ -190,6 +207,6 @@ function rowsOf(fit: Fit): 'train' | 'matured' {
   return fit === 'first' ? 'train' : 'matured';
 }
 
-function schemeOf(algorithm: ModelSpec['training']['algorithm']): 'trees' | 'linear' {
+export function schemeOf(algorithm: ModelSpec['training']['algorithm']): 'trees' | 'linear' {
   return algorithm === 'linear' ? 'linear' : 'trees';
 }
