@@ -29,10 +29,10 @@ export const demoCommand = (): Command =>
     .option('--days-per-second <n>', 'of the log, while the trial runs; default 2, in act 2 4', positive)
     .option('--stay', 'leave everything up at the end, until Ctrl-C')
     .action(async ({ act, ...o }: Given) => {
-      const { demo } = await import('../demo/demo.ts');
+      const [{ demo }, { ACTS }] = await Promise.all([import('../demo/demo.ts'), import('../demo/acts.ts')]);
       const ended = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => ended.abort());
-      const { ok } = await demo({ act: act === '1' ? 1 : 2, ...o, signal: ended.signal });
+      const { ok } = await demo({ ...o, act: ACTS[act], signal: ended.signal });
       if (!ok) process.exitCode = EXIT.failed;
     });
 

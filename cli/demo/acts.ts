@@ -23,7 +23,7 @@ export interface Act {
   daysPerSecond: number;
   /** Until the outcomes of all bookings are known, months after the last was made. */
   toTheEnd: boolean;
-  /** A pass is expected on a day between these, or a fail at all. */
+  /** What the trial is to find; a pass on a day between these. */
   expects: { says: 'pass'; fromDay: number; toDay: number } | { says: 'fail' };
 }
 
@@ -50,7 +50,7 @@ const shadow: GivenStage = {
 
 const watched = { lookEvery: '1 second', maxDuration: '5 minutes' };
 
-export const ACTS: Record<1 | 2, Act> = {
+export const ACTS: Record<'1' | '2', Act> = {
   1: {
     title: 'A linear model on plain columns, and boosting on all of them',
     champion: {

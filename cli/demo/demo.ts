@@ -10,7 +10,7 @@ import { findExecutable, TEMPORAL_CLI } from '../../workers/temporal/index.ts';
 import { gauntletHome } from '../environment.ts';
 import { followTraining } from '../follow.ts';
 import { paint } from '../output.ts';
-import { ACTS, AS_OF, brokenCanary, MODEL, UNTIL, WHERE, type Act, type Recipe } from './acts.ts';
+import { AS_OF, brokenCanary, MODEL, UNTIL, WHERE, type Act, type Recipe } from './acts.ts';
 import { axisFor, trialHead, trialLine, trialRow } from './band.ts';
 import { readBookings, type LogDay } from './bookings.ts';
 import { registerBroken, type Harm } from './broken-graphs.ts';
@@ -21,7 +21,7 @@ import { createScreen, type Screen } from './screen.ts';
 import { judgeDemo, type Ending, type Told } from './summary.ts';
 
 export interface DemoOptions {
-  act: 1 | 2;
+  act: Act;
   /** Nobody is waited for. */
   approve?: boolean;
   /** Kept; default a temporary folder that goes with the demo. */
@@ -38,7 +38,7 @@ export interface DemoOptions {
 /** While people, canaries and bakes are real: single bookings, so many in a second. */
 const LIVE_REQUESTS_PER_SECOND = 150;
 /** The log waits for looks that are further behind, so that a slow machine sees what a quick one does. */
-const MOST_DAYS_AHEAD = 10;
+const MOST_DAYS_AHEAD = 6;
 const SEGMENT_MS = 500;
 const SERVED_WITHIN_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -49,7 +49,7 @@ export async function demo(options: DemoOptions): Promise<Ending> {
   const home = options.home === undefined ? await mkdtemp(join(tmpdir(), 'gauntlet-demo-')) : resolve(options.home);
   const say = (line: string) => screen.line(paint('dim', line));
   try {
-    screen.line(`gauntlet demo, act ${options.act}: ${ACTS[options.act].title}. Its home is ${home}.`);
+    screen.line(`gauntlet demo: ${options.act.title}. Its home is ${home}.`);
     const running = await start({
       home,
       bucket: `file:${join(home, 'bucket')}`,
@@ -106,7 +106,7 @@ class Demo {
   constructor(running: Running, options: DemoOptions, screen: Screen, signal: AbortSignal) {
     this.running = running;
     this.client = createClient(running.url);
-    this.act = ACTS[options.act];
+    this.act = options.act;
     this.options = options;
     this.screen = screen;
     this.signal = signal;

@@ -44,7 +44,7 @@ export class RolloutFollower {
         this.#notes = notes.length;
         o.onStatus(status);
       }
-      if (result) return result as RolloutResult;
+      if (result) return result;
       if (state !== 'running')
         throw new Error(`the rollout of ${this.#model} ${state}: ${failure?.message ?? 'no reason was given'}`);
       if (status && o.until(status)) return undefined;

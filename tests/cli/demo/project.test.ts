@@ -5,8 +5,8 @@ import { demoProject, EXAMPLE } from '../../../cli/demo/project.ts';
 import { decodeRows } from '../../../onnx/index.ts';
 import { stageContradictions } from '../../../schemas/index.ts';
 
-it.each([1, 2] as const)(
-  'the example of act %d takes event times, imports nothing, knows no future, and has stages that fit',
+it.each(['1', '2'] as const)(
+  'the example of act %s takes event times, imports nothing, knows no future, and has stages that fit',
   async (act) => {
     const { spec, files } = await demoProject(ACTS[act].stages);
     expect(spec.serving.allowEventTime).toBe(true);
@@ -30,7 +30,7 @@ it('bookings are played on the day they were made, as requests that the model ta
   expect(decodeRows(spec.inputs, rows, { extra: ['booking_id'] })).toMatchObject({ ok: true });
   // Each booking has one outcome, at its time or later, and never after it was known.
   const bookedOn = new Map(made.flatMap(({ date, rows }) => rows.map((row) => [row['booking_id'], date] as const)));
-  expect(labels.map((label) => label.booking_id).sort()).toEqual([...bookedOn.keys()].sort());
+  expect(labels.map((label) => label.booking_id).toSorted()).toEqual([...bookedOn.keys()].map(String).toSorted());
   for (const { date, labels } of days)
     for (const label of labels) {
       expect(label.knownAt).toBe(date);

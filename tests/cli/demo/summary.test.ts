@@ -39,7 +39,7 @@ const good: Told = {
 
 describe('act 1 came out as it is promised', () => {
   const judged = (told: Partial<Told>, more: Partial<typeof tally> = {}) =>
-    judgeDemo(ACTS[1].expects, { ...good, ...told, tally: { ...tally, ...more } });
+    judgeDemo(ACTS['1'].expects, { ...good, ...told, tally: { ...tally, ...more } });
 
   it('when the trial finds better in time, and everything after it goes well', () => {
     expect(judged({})).toEqual({
@@ -124,7 +124,7 @@ describe('act 1 came out as it is promised', () => {
 });
 
 describe('act 2 came out as it is promised', () => {
-  const judged = (told: Partial<Told>) => judgeDemo(ACTS[2].expects, { looks: [], broken: [], ...told, tally });
+  const judged = (told: Partial<Told>) => judgeDemo(ACTS['2'].expects, { looks: [], broken: [], ...told, tally });
 
   it('when the trial finds worse, and the challenger is rejected', () => {
     expect(judged({ looks: [look(200, 'undecided'), look(390, 'fail')], trial: ended('rejected') })).toEqual({
