@@ -34,3 +34,4 @@ export {
   writeScores,
   type UnscoredRows,
 } from './trial-scores.ts';
+export { createSealedOutcomes, type SealedOutcome } from './sealed-outcomes.ts';

@@ -1,0 +1,324 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { holdServing } from '../../../activities/rollout/hold.ts';
+import type { ShadowStage } from '../../../schemas/index.ts';
+import { answer, label, shadow } from '../../sql/log-records.ts';
+import { keepHouse } from '../housekeeping/log-bucket.ts';
+import {
+  answerOf,
+  askedOn,
+  at,
+  DAY_MS,
+  evidenceOf,
+  FROM_MS,
+  HOUR_MS,
+  labelOf,
+  lookAt,
+  MODEL,
+  openTrial,
+  planOf,
+  says,
+  SLOPES,
+  upload,
+  uploadDay,
+  weekOf,
+  type Asked,
+  type Trial,
+} from './trial-fixture.ts';
+
+const PER_DAY = 12;
+let trial: Trial;
+afterEach(() => trial?.remove());
+
+const logLoss = (y: boolean, p: number) => -Math.log(y ? p : 1 - p);
+const gain = ({ visits, churned }: Asked) =>
+  logLoss(churned, says(SLOPES.champion, visits)) - logLoss(churned, says(SLOPES.challenger, visits));
+
+describe('a look', () => {
+  it('holds both versions’ losses against each other on what is due and labelled, by week and horizon', async () => {
+    trial = await openTrial();
+    for (let day = 0; day < 21; day++) await uploadDay(trial, day, PER_DAY);
+    const now = FROM_MS + 21 * DAY_MS;
+    const look = await lookAt(trial, planOf(trial), now);
+    expect(look.scored).toBe(21 * PER_DAY);
+    expect(look.line).toMatch(/undecided/);
+    expect(look.over).toBeUndefined();
+    const evidence = await evidenceOf(trial, look);
+
+    const asked = Array.from({ length: 21 }, (_, day) => askedOn(day, PER_DAY)).flat();
+    for (const cell of evidence.maturity) {
+      const own = asked.filter(
+        ({ eventMs, maturesMs }) =>
+          weekOf(eventMs) === cell.block && Number(maturesMs - eventMs >= 7 * DAY_MS) === cell.stratum,
+      );
+      const due = own.filter(({ maturesMs }) => maturesMs < now);
+      expect(cell).toMatchObject({ requests: own.length, matured: due.length, labelled: due.length, overdue: 0 });
+      const loss = evidence.cells.find(({ block, stratum }) => block === cell.block && stratum === cell.stratum);
+      expect(loss?.rows ?? 0).toBe(due.length);
+      // Graphs score in float32.
+      expect(loss?.sum ?? 0).toBeCloseTo(
+        due.reduce((sum, one) => sum + gain(one), 0),
+        5,
+      );
+    }
+    expect(evidence.maturity.reduce((sum, { requests }) => sum + requests, 0)).toBe(asked.length);
+    expect(evidence).toMatchObject({
+      asOf: at(now),
+      undated: 0,
+      restated: [],
+      lastRequestAt: at(asked.at(-1)!.eventMs),
+      scores: [{ rows: asked.length }],
+    });
+    const { edges, counts } = evidence.histogram!;
+    expect(look.histogram).toEqual(evidence.histogram);
+    expect(edges.length).toBe(9);
+    expect(counts.reduce((a, b) => a + b)).toBe(asked.length);
+    for (const n of counts) expect(Math.abs(n - asked.length / 10)).toBeLessThan(6);
+  });
+
+  it('of the same time is the same look, whatever the log says by then', async () => {
+    trial = await openTrial();
+    await uploadDay(trial, 0, PER_DAY);
+    const now = FROM_MS + 10 * DAY_MS;
+    const first = await lookAt(trial, planOf(trial), now);
+    const bytes = await trial.context.stores.bucket.read(first.ref!.key);
+    await uploadDay(trial, 1, PER_DAY);
+    const again = await lookAt(trial, planOf(trial), now);
+    expect(again).toEqual({ ...first, scored: 0 });
+    expect(await trial.context.stores.bucket.read(first.ref!.key)).toEqual(bytes);
+  });
+
+  it('of an empty log is no data, and so is one without a request for maxWait', async () => {
+    trial = await openTrial({ maxWait: '3 days' });
+    const empty = await lookAt(trial, planOf(trial), FROM_MS + HOUR_MS);
+    expect(empty).toMatchObject({ ref: { verdict: { says: 'no-data' } }, scored: 0 });
+    expect(empty.over).toBeUndefined();
+    await uploadDay(trial, 0, PER_DAY);
+    expect((await lookAt(trial, planOf(trial), FROM_MS + 3 * DAY_MS)).over).toBeUndefined();
+    const late = await lookAt(trial, planOf(trial), FROM_MS + 5 * DAY_MS);
+    expect(late).toMatchObject({ over: 'no data', line: expect.stringContaining('no request for') as string });
+  });
+
+  it('is of nothing once the model has moved on', async () => {
+    trial = await openTrial();
+    const { context, rollout } = trial;
+    await holdServing(
+      context,
+      rollout,
+      ({ holder: _holder, ...serving }) => serving,
+      { by: 'bo', because: 'stopped' },
+      { workflowId: rollout.workflowId, runId: rollout.runId, step: 's' },
+    );
+    const look = await lookAt(trial, planOf(trial), FROM_MS + DAY_MS);
+    expect(look).toMatchObject({ over: 'overtaken', line: expect.stringContaining('bo') as string });
+    expect(look.ref).toBeUndefined();
+    expect(await context.stores.looks.list(MODEL)).toEqual([]);
+  });
+});
+
+describe('rows that cannot be scored', () => {
+  it('are counted as such, one by one, and never an error', async () => {
+    trial = await openTrial();
+    const matures = { eventMs: FROM_MS, maturesMs: FROM_MS + DAY_MS, model: MODEL };
+    const rows = {
+      good: { visits: 1, plan: 'pro' },
+      missing: { visits: null },
+      'out of range': { visits: 1, plan: 'gold' },
+      'of another type': { visits: 'many' },
+    };
+    await upload(
+      trial,
+      [
+        ...Object.entries(rows).map(([id, inputs]) => answer(id.replaceAll(' ', '-'), { ...matures, inputs })),
+        answer('shed', { ...matures, inputs: undefined }),
+        ...['good', 'missing', 'out-of-range', 'of-another-type', 'shed'].map((requestId) =>
+          label(`l-${requestId}`, { model: MODEL, requestId, knownMs: FROM_MS }),
+        ),
+      ],
+      FROM_MS + HOUR_MS,
+    );
+    const look = await lookAt(trial, planOf(trial), FROM_MS + 3 * DAY_MS);
+    const { maturity, cells, scores } = await evidenceOf(trial, look);
+    expect(maturity).toMatchObject([{ requests: 5, matured: 5, labelled: 5, unscored: 3 }]);
+    expect(cells).toMatchObject([{ measure: 'loss', rows: 2 }]);
+    expect(scores).toMatchObject([{ rows: 5 }]);
+  });
+});
+
+describe('day after day', () => {
+  it('only what is new is scored, final weeks are kept, and the sums are those of one look at everything', async () => {
+    trial = await openTrial();
+    const plan = planOf(trial);
+    let previous: string | undefined;
+    const scored: number[] = [];
+    const parts: number[] = [];
+    for (let day = 0; day < 60; day++) {
+      await uploadDay(trial, day, PER_DAY);
+      const now = FROM_MS + (day + 1) * DAY_MS;
+      if (day === 39) await keepHouse(trial.context, at(now));
+      const look = await lookAt(trial, plan, now, previous === undefined ? {} : { previous });
+      previous = look.ref!.key;
+      scored.push(look.scored);
+      parts.push((await evidenceOf(trial, look)).scores.length);
+    }
+    expect(new Set(scored)).toEqual(new Set([PER_DAY]));
+    expect(Math.max(...parts)).toBe(16);
+    const last = await evidenceOf(trial, { ref: { key: previous! } } as never);
+    // Requests of a week are all due three weeks after its begin, and 28 days later it is final.
+    expect(last.finalBefore - weekOf(FROM_MS)).toBe(2);
+    expect(last.scores.reduce((sum, { rows }) => sum + rows, 0)).toBe(60 * PER_DAY);
+    expect(last.restated).toEqual([]);
+
+    const whole = await lookAt(trial, plan, FROM_MS + 60 * DAY_MS + 1);
+    expect(whole.scored).toBe(60 * PER_DAY);
+    const { maturity, cells, undated } = await evidenceOf(trial, whole);
+    expect(last).toMatchObject({ maturity, cells, undated });
+    const look = (await trial.context.stores.looks.read(previous!))!;
+    expect(look.previous).toMatch(/^looks\/churn\//);
+    expect(look.verdict.says).toBe('undecided');
+  }, 300_000);
+
+  it('a label that is put right corrects its week, and the look says so', async () => {
+    trial = await openTrial({}, { absent: 'missing' });
+    for (let day = 0; day < 10; day++) await uploadDay(trial, day, PER_DAY);
+    const first = await lookAt(trial, planOf(trial), FROM_MS + 10 * DAY_MS);
+    const wrong = askedOn(1, PER_DAY)[0]!;
+    await upload(
+      trial,
+      [
+        labelOf(wrong, {
+          labelId: 'correction',
+          supersedes: `l-${wrong.id}`,
+          value: !wrong.churned,
+          knownMs: FROM_MS + 10 * DAY_MS,
+        }),
+      ],
+      FROM_MS + 10 * DAY_MS,
+    );
+    await uploadDay(trial, 10, PER_DAY);
+    const second = await lookAt(trial, planOf(trial), FROM_MS + 11 * DAY_MS, { previous: first.ref!.key });
+    const [restated, ...others] = (await evidenceOf(trial, second)).restated;
+    expect(others).toEqual([]);
+    expect(restated).toMatchObject({ block: weekOf(FROM_MS), rows: 0 });
+    expect(restated!.sum).toBeCloseTo(gain({ ...wrong, churned: !wrong.churned }) - gain(wrong), 5);
+    // Withdrawn, it is no row any more.
+    await upload(
+      trial,
+      [label('gone', { model: MODEL, supersedes: 'correction', value: null, knownMs: FROM_MS + 11 * DAY_MS })],
+      FROM_MS + 11 * DAY_MS,
+    );
+    const third = await lookAt(trial, planOf(trial), FROM_MS + 12 * DAY_MS, { previous: second.ref!.key });
+    const evidence = await evidenceOf(trial, third);
+    expect(evidence.restated).toMatchObject([{ rows: -1 }]);
+    expect(evidence.maturity.find(({ overdue }) => overdue > 0)).toMatchObject({ overdue: 1, twiceOverdue: 1 });
+  });
+
+  it('a plan that was changed counts everything again, on the scores that there are', async () => {
+    trial = await openTrial();
+    for (let day = 0; day < 5; day++) await uploadDay(trial, day, PER_DAY);
+    const first = await lookAt(trial, planOf(trial), FROM_MS + 5 * DAY_MS);
+    const stage: ShadowStage = { ...planOf(trial).stage, guardrails: [{ on: 'brier', margin: 0.1 }], block: 'day' };
+    const second = await lookAt(trial, planOf(trial, { stage }), FROM_MS + 5 * DAY_MS + 1, {
+      previous: first.ref!.key,
+    });
+    expect(second.scored).toBe(0);
+    const evidence = await evidenceOf(trial, second);
+    expect(new Set(evidence.cells.map(({ measure }) => measure))).toEqual(new Set(['loss', 'guardrail.brier']));
+    expect(evidence).toMatchObject({ restated: [], scores: (await evidenceOf(trial, first)).scores });
+  });
+});
+
+describe('by log time', () => {
+  it('evidence time is the newest in the log, whatever the clock says, and all of the log is read', async () => {
+    trial = await openTrial();
+    const plan = planOf(trial, { logTime: true });
+    // All of it was uploaded months after it is said to have happened.
+    const uploadedMs = FROM_MS + 300 * DAY_MS;
+    const asked = askedOn(0, PER_DAY);
+    await upload(trial, asked.map(answerOf), uploadedMs);
+    const startedAt = at(uploadedMs);
+    const first = await lookAt(trial, plan, uploadedMs + HOUR_MS, { startedAt });
+    const evidence = await evidenceOf(trial, first);
+    expect(evidence).toMatchObject({ asOf: at(asked.at(-1)!.eventMs + 1), cells: [] });
+    expect(evidence.maturity.reduce((sum, { requests }) => sum + requests, 0)).toBe(PER_DAY);
+    expect(first.over).toBeUndefined();
+    const known = asked.filter(({ maturesMs, eventMs }) => maturesMs - eventMs < 7 * DAY_MS);
+    await upload(
+      trial,
+      known.map((one) => labelOf(one, { knownMs: one.maturesMs + DAY_MS })),
+      uploadedMs + 2 * HOUR_MS,
+    );
+    const second = await lookAt(trial, plan, uploadedMs + 3 * HOUR_MS, { startedAt, previous: first.ref!.key });
+    const later = await evidenceOf(trial, second);
+    expect(later.asOf).toBe(at(known.at(-1)!.maturesMs + DAY_MS + 1));
+    expect(later.cells).toMatchObject([{ measure: 'loss', rows: known.length }]);
+  });
+});
+
+describe('beside live traffic', () => {
+  const live = { atLeast: '1 day', minRequests: 1, maxErrorRate: 0.05, maxSlowRate: 0.05, minScored: 0.9 };
+
+  it('counts what was due, scored, failed, slow and apart, and puts off the end of the shadow', async () => {
+    trial = await openTrial({ live: { ...live, sloMs: 100 } });
+    const { stores } = trial.context;
+    const before = (await stores.serving.current(MODEL))!;
+    const revision = before.n;
+    const asked = askedOn(0, 100);
+    const scoreOf = ({ id, visits, eventMs }: Asked, o: Parameters<typeof shadow>[1] = {}) =>
+      shadow(id, {
+        model: MODEL,
+        revision,
+        eventMs,
+        scoredMs: eventMs + 5,
+        output: { scores: [Math.fround(says(SLOPES.challenger, visits))], prediction: visits > 0 },
+        ...o,
+      });
+    const failed = { output: undefined, failed: { version: 2, why: 'threw', detail: 'x' } } as const;
+    await upload(
+      trial,
+      [
+        ...asked.map((one) => ({ ...answerOf(one), revision })),
+        // Before it was a shadow; and another version's score.
+        answerOf({ ...asked[0]!, id: 'earlier' }),
+        { ...scoreOf(asked[0]!), version: 3 },
+        ...asked.slice(0, 90).map((one, i) => {
+          if (i < 2) return scoreOf(one, failed);
+          if (i < 5) return scoreOf(one, { graphMs: 150 });
+          return i < 6 ? scoreOf(one, { output: { scores: [0.123], prediction: true } }) : scoreOf(one);
+        }),
+      ],
+      FROM_MS + DAY_MS,
+    );
+    const now = FROM_MS + DAY_MS + HOUR_MS / 2;
+    const look = await lookAt(trial, planOf(trial), now);
+    const { live: found } = await evidenceOf(trial, look);
+    // The newest answer may be under way.
+    expect(found).toMatchObject({
+      since: before.committedAt,
+      until: at(now),
+      due: 99,
+      scored: 90,
+      failed: 2,
+      slow: 3,
+      compared: 88,
+      apart: 1,
+    });
+    const mean = (rows: Asked[]) => rows.reduce((sum, { visits }) => sum + says(0.5, visits) / rows.length, 0);
+    expect(Math.sign(found!.droppedShift!)).toBe(Math.sign(mean(asked.slice(90, 99)) - mean(asked.slice(0, 90))));
+    const after = (await stores.serving.current(MODEL))!;
+    expect(after.n).toBe(before.n);
+  });
+
+  it('the end of the shadow is put off by looks that go on, once each', async () => {
+    trial = await openTrial({ live, maxWait: '30 days' });
+    const { stores } = trial.context;
+    await uploadDay(trial, 0, PER_DAY);
+    const plan = planOf(trial, { minimumEffect: 5 });
+    const now = FROM_MS + 2 * DAY_MS;
+    const look = await lookAt(trial, plan, now);
+    const head = (await stores.serving.current(MODEL))!;
+    expect(head.serving.shadows).toEqual([{ version: 2, until: at(now + 3 * DAY_MS) }]);
+    expect(head).toMatchObject({ look: look.ref!.key, serving: { champion: 1, holder: 'rollout-churn/run-1' } });
+    await lookAt(trial, plan, now);
+    expect((await stores.serving.current(MODEL))!.n).toBe(head.n);
+  });
+});
