@@ -192,7 +192,7 @@ const voteLine = ({ says, by, verified, counts, why, reason }: RecordedVote): st
   `${says} by ${by}${verified ? '' : ' (unverified)'}${counts ? '' : `, does not count (${why})`}: ${reason}`;
 
 /** What an activity is told of its place in the rollout. */
-export const opens = (by: string | undefined): { workflowId: string; runId: string; by: string } => {
+export const opens = (by: string | undefined): { workflowId: string; runId: string; by: string; now: string } => {
   const { workflowId, runId } = workflowInfo();
-  return { workflowId, runId, by: by ?? workflowId };
+  return { workflowId, runId, by: by ?? workflowId, now: now() };
 };

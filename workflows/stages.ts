@@ -1,7 +1,7 @@
 /**
  * Takes a challenger through its stages, and back at the first sign of harm.
  *
- *   plan → claim → each stage: route → wait → look → obey → promoted, or undone
+ *   plan and claim → each stage: route → wait → look → obey → promoted, or undone
  *
  * Three doors lead here: promotion, shadowTrial and canaryRollout. Without stages it means: serve now.
  *
@@ -9,7 +9,7 @@
  * Cancel  is the abort button: what is routed is undone, and it ends as cancelled
  * Leaves  no traffic on the challenger unless it was promoted, and the model to whoever comes next
  */
-import { rootCause } from '@temporalio/common';
+import { CancelledFailure, rootCause } from '@temporalio/common';
 import {
   ActivityCancellationType,
   allHandlersFinished,
@@ -136,15 +136,23 @@ export async function rollOut({ question, by }: Way): Promise<RolloutResult> {
 async function begin(
   state: RolloutState,
   question: Way['question'],
-  who: { workflowId: string; runId: string; by: string },
+  who: ReturnType<typeof opens>,
 ): Promise<RolloutResult> {
   const { model, version } = state;
-  const plan = await planRollout.executeWithOptions({ summary: `May version ${version} serve?` }, [
-    { ...question, opens: who },
-  ]);
+  // Whole or not at all: whether a claim has landed must be known, to be undone.
+  const plan = await CancellationScope.nonCancellable(() =>
+    planRollout.executeWithOptions({ summary: `May version ${version} serve?` }, [{ ...question, opens: who }]),
+  );
   if (plan.says === 'refused') throw failure(plan.type, plan.because);
   if (plan.says === 'serves-already') return end(state, { outcome: 'promoted', because: plan.because });
-  if (plan.says === 'stages') return passStages(state, plan.rollout!, question.door === 'shadowTrial');
+  if (plan.says === 'stages') {
+    const { rollout, claimed } = plan.opened!;
+    if (!claimed.ok && claimed.why === 'held') throw failure('RolloutRunning', claimed.because);
+    if (!claimed.ok) return end(state, { outcome: 'overtaken', because: claimed.because });
+    state.revision = claimed.revision;
+    return passStages(state, rollout, question.door === 'shadowTrial');
+  }
+  if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('cancelled before it served');
 
   const { because, was, champion, look } = plan;
   const to = {
@@ -168,24 +176,6 @@ async function begin(
 export async function passStages(state: RolloutState, open: OpenRollout, alone: boolean): Promise<RolloutResult> {
   state.open = open;
   state.cites = open.gate;
-  // Whole or not at all: a claim that may have landed would have to be undone without knowing.
-  const claimed = await CancellationScope.nonCancellable(() =>
-    routeStage.executeWithOptions({ summary: `Claim ${open.model}` }, [
-      open,
-      0,
-      {
-        now: now(),
-        by: open.by,
-        because: open.reason ?? `rollout of version ${open.version} begins`,
-        ...cited(state),
-        claim: true,
-      },
-      causeOf('claim'),
-    ]),
-  );
-  if (!claimed.ok && claimed.why === 'held') throw failure('RolloutRunning', claimed.because);
-  if (!claimed.ok) return end(state, { outcome: 'overtaken', because: claimed.because });
-  state.revision = claimed.revision;
   try {
     let step: Step = { next: 0, because: open.reason ?? `rollout of version ${open.version} begins` };
     for (;;) {
@@ -308,8 +298,9 @@ async function beginTrial(state: RolloutState, stage: Of<'shadow'>, before: Beca
   state.note(`planned: ${line}`);
   state.cites = ref.key;
   state.state = 'running';
-  const routed = await route(state, before);
-  if ('outcome' in routed) return routed;
+  // Over the log only, nothing is routed: the claim is all there is.
+  const routed = stage.live ? await route(state, before) : undefined;
+  if (routed && 'outcome' in routed) return routed;
   state.trial = { plan, startedAt: now(), looks: 0, nextLookMs: Date.parse(now()) };
   return undefined;
 }

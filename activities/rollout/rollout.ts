@@ -14,6 +14,7 @@ import {
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { mayClaim } from './claim.ts';
+import { createRouteStage, type Routed } from './route.ts';
 
 export interface RolloutQuestion {
   model: string;
@@ -26,8 +27,8 @@ export interface RolloutQuestion {
   door?: RolloutDoor;
   /** What is otherwise than in model.yaml's shadow stage, of a shadow trial alone. */
   shadow?: Partial<ShadowStage>;
-  /** Who asks, to open it if there are stages to pass. Absent: only whether it may go out. */
-  opens?: { workflowId: string; runId: string; by: string };
+  /** Who asks, to open it if there are stages to pass: then the model is claimed. Absent: only whether it may go out. */
+  opens?: { workflowId: string; runId: string; by: string; now: string };
 }
 
 /** More daily looks than in nine months; each is eleven events of a history that ends at 51,200. */
@@ -39,12 +40,16 @@ export type RolloutPlan = RolloutAnswer & {
   look?: string;
   line: string;
   /** Where there are stages to pass, and somebody opens it. */
-  rollout?: OpenRollout;
+  opened?: { rollout: OpenRollout; claimed: Routed };
 };
 
-/** May this version go out the way it was asked to, and through which stages? Safe to repeat: it only reads. */
-export const createPlanRollout = ({ stores, embedded = false }: Context) => ({
+/**
+ * May this version go out the way it was asked to, and through which stages? Whoever opens a rollout holds the model from
+ * here on: a second is refused before anything is planned for hours. Safe to repeat: the claim is one entry.
+ */
+export const createPlanRollout = (context: Context) => ({
   async planRollout(question: RolloutQuestion): Promise<RolloutPlan> {
+    const { stores, embedded = false } = context;
     const { model, door = 'promotion', opens } = question;
     const version = await stores.versions.read(model, question.version);
     if (!version) {
@@ -78,28 +83,40 @@ export const createPlanRollout = ({ stores, embedded = false }: Context) => ({
       reason: question.reason,
     });
     const was = head?.n ?? 0;
-    return {
+    const plan = {
       ...answer,
       was,
       ...(look && { look }),
       ...(champion !== undefined && { champion }),
       line: answer.because,
-      ...(answer.says === 'stages' &&
-        opens && {
-          rollout: {
-            model,
-            version: question.version,
-            ...(champion !== undefined && { champion }),
-            stages,
-            project: version.project,
-            ...opens,
-            ...(question.reason !== undefined && { reason: question.reason }),
-            ...(look && { gate: look }),
-            allowUnverified: stages.find((stage) => stage.kind === 'approval')?.allowUnverified ?? embedded,
-            was,
-          },
-        }),
     };
+    if (answer.says !== 'stages' || !opens) return plan;
+    const { now, ...who } = opens;
+    const rollout: OpenRollout = {
+      model,
+      version: question.version,
+      ...(champion !== undefined && { champion }),
+      stages,
+      project: version.project,
+      ...who,
+      ...(question.reason !== undefined && { reason: question.reason }),
+      ...(look && { gate: look }),
+      allowUnverified: stages.find((stage) => stage.kind === 'approval')?.allowUnverified ?? embedded,
+      was,
+    };
+    const claimed = await createRouteStage(context).routeStage(
+      rollout,
+      0,
+      {
+        now,
+        by: opens.by,
+        because: question.reason ?? `rollout of version ${question.version} begins: ${answer.because}`,
+        ...(look && { look }),
+        claim: true,
+      },
+      { workflowId: opens.workflowId, runId: opens.runId, step: 'claim' },
+    );
+    return { ...plan, opened: { rollout, claimed } };
   },
 });
 

@@ -59,9 +59,11 @@ describe('a rollout', () => {
     await handle.signal('approve', { by: 'bo', reason: 'slices look right' });
     const result = await lab.result(handle);
     expect(result).toMatchObject({ outcome: 'promoted', model: 'whole', version: 2, stage: 'bake' });
-    expect(result.looks!.map((key) => key.replace(/.*-/, ''))).toEqual([
+    // Looks of the trial go on while people are asked, so there may be one more.
+    const kinds = result.looks!.map((key) => key.replace(/.*-/, ''));
+    expect(kinds.filter((kind) => kind === 'shadow.json').length).toBeGreaterThanOrEqual(4);
+    expect(kinds.filter((kind) => kind !== 'shadow.json')).toEqual([
       'plan.json',
-      ...Array.from({ length: 4 }, () => 'shadow.json'),
       'approval.json',
       'canary.json',
       'canary.json',
@@ -297,8 +299,10 @@ describe('a rollout that is ended', () => {
       });
       await until(async () => {
         const status = await lab.status(handle);
-        return status.stages[status.at]?.kind === kind && status.look !== undefined && status.state !== 'planning';
+        return status.stages[status.at]?.kind === kind && status.look?.kind !== 'plan' && status.state !== 'planning';
       });
+      // The time-skipping server fails where an activity ends while it is being cancelled: nothing is under way.
+      await new Promise((done) => setTimeout(done, 500));
       await handle.cancel();
       expect(await lab.result(handle)).toMatchObject({ outcome: 'cancelled', stage: kind });
       expect(await lab.serving(model)).toEqual({ champion: 1, shadows: [] });
