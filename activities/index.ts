@@ -13,9 +13,11 @@ import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
 import { createFinishRollout } from './rollout/finish.ts';
 import { createLookAtTrial } from './rollout/look-at-trial.ts';
+import { createPlanTrial } from './rollout/plan-trial.ts';
 import { createRemind } from './rollout/remind.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
 import { createRouteStage } from './rollout/route.ts';
+import { createPrepareTwin } from './rollout/twins.ts';
 import { createWatch } from './rollout/watch.ts';
 import { createFitBaseline, createFitHead, createTrain } from './training/fit.ts';
 
@@ -44,6 +46,7 @@ export function createPipelineActivities(context: Context) {
     ...createCheckVote(context),
     ...createRecordApproval(context),
     ...createRemind(context),
+    ...createPlanTrial(context),
     ...createLookAtTrial(context),
     ...createWatch(context),
     ...createPlanHousekeeping(context),
@@ -54,7 +57,7 @@ export function createPipelineActivities(context: Context) {
 
 /** Activities of the training worker: long computation in threads. */
 export function createTrainingActivities(context: Context) {
-  return guarded({ ...createTrain(context), ...createFitBaseline(context) });
+  return guarded({ ...createTrain(context), ...createFitBaseline(context), ...createPrepareTwin(context) });
 }
 
 export type PipelineActivities = ReturnType<typeof createPipelineActivities>;

@@ -256,7 +256,11 @@ export const labelTerms = ({ task, label: { absent, window } }: ModelSpec): Labe
 
 /** The plan's terms, of the two versions. */
 export function trialTerms(
-  { loss, stage: { guardrails, slices, block }, strataEdgesDays }: ShadowPlan,
+  {
+    loss,
+    stage: { guardrails, slices, block },
+    strataEdgesDays,
+  }: Pick<ShadowPlan, 'loss' | 'stage' | 'strataEdgesDays'>,
   { champion, challenger }: { champion: ModelVersion; challenger: ModelVersion },
 ): Omit<TrialTerms, 'from' | 'asOf'> {
   return {
@@ -328,7 +332,11 @@ function finalFrom(last: Before | undefined, { from, stage: { block } }: ShadowP
 }
 
 /** Newest time that the log speaks of; never before that of the look before. */
-async function newestTime(db: Database, plan: ShadowPlan, last: Before | undefined): Promise<Date> {
+export async function newestTime(
+  db: Database,
+  plan: Pick<ShadowPlan, 'from'>,
+  last: Before | undefined,
+): Promise<Date> {
   const [newest] = await db.rowsOf(`
     SELECT epoch_us(greatest((SELECT max(event_at) FROM answers), (SELECT max(known_at) FROM labels))) / 1000 AS ms`);
   const ms = Math.max(

@@ -19,6 +19,8 @@ const BATCH_ROWS = 2_048;
 /** Objects that hold scores, before they are made one again. */
 const MOST_PARTS = 16;
 
+/** What of a version scoring needs. */
+export type Scored = Pick<ModelVersion, 'inputs'> & { onnx: { sha256: string } };
 export type ScoreParts = ShadowEvidence['scores'];
 
 /**
@@ -36,12 +38,14 @@ export async function scoreLog(
   { stores }: { stores: Stores },
   db: Database,
   o: {
-    champion: ModelVersion;
-    challenger: ModelVersion;
+    champion: Scored;
+    challenger: Scored;
     from: Date;
     asOf: Date;
     before: { parts: ScoreParts; files: readonly string[] };
     scratch: string;
+    /** false: the scores are in the database, and in no object. */
+    keep?: false;
   },
 ): Promise<ScoreParts> {
   const { champion, challenger, before, scratch } = o;
@@ -66,6 +70,7 @@ export async function scoreLog(
     appender.closeSync();
     for (const scorer of scorers) await scorer.close();
   }
+  if (o.keep === false) return before.parts;
   const whole = before.parts.length >= MOST_PARTS;
   const to = join(scratch, 'fresh-scores.parquet');
   const rows = await writeScores(db, { to, whole });
@@ -84,10 +89,7 @@ export interface Scorer {
   close(): Promise<void>;
 }
 
-export async function openScorer(
-  stores: Pick<Stores, 'objects'>,
-  { onnx, inputs }: Pick<ModelVersion, 'inputs'> & { onnx: { sha256: string } },
-): Promise<Scorer> {
+export async function openScorer(stores: Pick<Stores, 'objects'>, { onnx, inputs }: Scored): Promise<Scorer> {
   const model = await openModel({ bytes: await stores.objects.read(onnx.sha256), sha256: onnx.sha256, inputs });
   const names = Object.keys(inputs);
   return {
