@@ -24,10 +24,10 @@ export function judgeBake(plan: BakePlan, { champion, watchedMs }: BakeEvidence)
       ? undefined
       : rateRule('slow.rate', `units took over ${sloMs} ms`, champion.slow, champion.units, maxSlowRate);
   const rules = [
+    ...enoughRules(plan, watchedMs, champion.units),
     hardLimit.rule,
     inARowRule(champion),
     ...(slow ? [slow.rule] : []),
-    ...enoughRules(plan, watchedMs, champion.units),
   ];
   const figures = [hardLimit.figure, slow?.figure].filter((figure) => figure !== undefined);
   return { rules, figures, verdict: watchedVerdict(rules) };

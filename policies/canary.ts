@@ -14,7 +14,7 @@ import { psiOfCounts, sampleRatioLogOdds } from '../numerics/index.ts';
 import type { CanaryEvidence, CanaryPlan, Figure, RuleResult } from '../schemas/index.ts';
 import type { Judgement } from './judgement.ts';
 import { enoughRules, inARowRule, rateRule, watchedVerdict } from './watched.ts';
-import { count, grouped, percent, show } from './words.ts';
+import { count, grouped, isCount, percent, show } from './words.ts';
 
 const LEAST_SCORED = 500;
 const MOST_ODDS = 1000;
@@ -31,6 +31,7 @@ export function judgeCanary(plan: CanaryPlan, evidence: CanaryEvidence): Judgeme
   );
   const shift = scoreShiftRule(plan, evidence);
   const rules = [
+    ...enoughRules(plan, evidence.watchedMs, canary.units),
     hardLimit.rule,
     inARowRule(canary),
     eValueRule('errors.eValue', 'fails', evidence.errorsLogE, plan.alpha),
@@ -39,7 +40,6 @@ export function judgeCanary(plan: CanaryPlan, evidence: CanaryEvidence): Judgeme
       : [eValueRule('slow.eValue', `takes over ${stage.sloMs} ms`, evidence.slowLogE, plan.alpha)]),
     shift.rule,
     sampleRatioRule(stage.weight, canary.units + (canary.unitsNotAsked ?? 0), champion.units),
-    ...enoughRules(plan, evidence.watchedMs, canary.units),
   ];
   const figures = [hardLimit.figure, shift.figure].filter((figure) => figure !== undefined);
   return { rules, figures, verdict: watchedVerdict(rules) };
@@ -68,7 +68,7 @@ function scoreShiftRule(
     return { rule: { rule, says: 'not-applicable', because: 'there are no shadow scores to hold its scores against' } };
   const limit = stage.maxScoreShift;
   const blind = (because: string) => ({ rule: { rule, says: 'no-data' as const, because } });
-  if (!scores) return blind('its scores were not counted');
+  if (!scores?.every(isCount)) return blind('its scores were not counted');
   const rows = scores.reduce((sum, bin) => sum + bin, 0);
   if (rows < LEAST_SCORED)
     return {

@@ -8,7 +8,7 @@
  * - Blocks that say something else than at the look before are named, with what changed.
  */
 import type { MaturityCell, RuleResult, ShadowEvidence } from '../schemas/index.ts';
-import { blockName, count, grouped, percent, show } from './words.ts';
+import { blockName, count, grouped, percent, read, show } from './words.ts';
 
 const MOST_OVERDUE = 0.02;
 const MOST_UNSCORED = 0.05;
@@ -33,8 +33,8 @@ export interface Maturity {
 
 export function maturityOf({ maturity, undated }: Pick<ShadowEvidence, 'maturity' | 'undated'>): Maturity {
   const total = (field: 'requests' | 'matured' | 'labelled' | 'early' | 'overdue' | 'twiceOverdue' | 'unscored') =>
-    maturity.reduce((sum, cell) => sum + cell[field], 0);
-  const requests = total('requests') + undated;
+    maturity.reduce((sum, cell) => sum + read(cell[field]), 0);
+  const requests = total('requests') + read(undated);
   const due = total('matured');
   const labelled = total('labelled');
   return {
@@ -65,9 +65,9 @@ export function sharesOf(
   for (const cell of maturity) {
     const isKnown = Number.isInteger(cell.stratum) && cell.stratum >= 0 && cell.stratum < strata;
     // A stratum that the plan does not know makes a share no number, and so no data.
-    shares[isKnown ? cell.stratum : 0]! += isKnown ? requestsOf(cell) : NaN;
+    shares[isKnown ? cell.stratum : 0]! += isKnown ? read(requestsOf(cell)) : NaN;
   }
-  return [...shares, undated];
+  return [...shares, read(undated)];
 }
 
 export interface CoverageOfBlock {
@@ -87,9 +87,9 @@ export function coverageByBlock(maturity: readonly MaturityCell[]): CoverageOfBl
   for (const { block, requests, matured, labelled } of maturity) {
     const sums = blocks.get(block) ?? { requests: 0, due: 0, labelled: 0 };
     blocks.set(block, {
-      requests: sums.requests + requests,
-      due: sums.due + matured,
-      labelled: sums.labelled + labelled,
+      requests: sums.requests + read(requests),
+      due: sums.due + read(matured),
+      labelled: sums.labelled + read(labelled),
     });
   }
   return [...blocks]

@@ -84,17 +84,19 @@ function radiusAfter(question: Expectable, n: number): number | undefined {
   const blocks = Math.max(...seen.map((one) => one.blocks));
   let inverse = 0;
   for (const a of seen)
-    for (const b of seen) inverse += (a.share * b.share) / seenShare ** 2 / Math.max(a.blocks, b.blocks);
+    for (const b of seen) inverse += ((a.share / seenShare) * (b.share / seenShare)) / Math.max(a.blocks, b.blocks);
   const r = mixtureParameter(tightestAt(question.tightestAt, n), alpha);
-  return confidenceRadius(blocks, sdOfBlocks * Math.sqrt(blocks * inverse), r, alpha, 1);
+  const s = sdOfBlocks * Math.sqrt(blocks * inverse);
+  return Number.isFinite(s) ? confidenceRadius(blocks, s, r, alpha, 1) : undefined;
 }
 
 export function judgePlanning(plan: PlanningPlan, evidence: PlanningEvidence): Judgement {
   const { stage } = plan;
-  const { minimumEffect, sdOfBlocks, strata } = evidence;
+  const { sdOfBlocks, strata } = evidence;
+  const minimumEffect = stage.minimumEffect ?? evidence.minimumEffect;
   const worthFinding = stage.worthFinding ?? 2 * minimumEffect;
   const question: Expectable = { ...stage, sdOfBlocks, minimumEffect, worthFinding, strata };
-  const known = figuresRule(evidence, worthFinding);
+  const known = figuresRule(evidence, question);
   if (known.says !== 'pass') return judgement([known], []);
   const expected = expectedBlocks(question);
   const cap = Math.floor(durationMs(stage.maxDuration) / (DAYS[stage.block] * DAY_MS));
@@ -139,14 +141,14 @@ const FROM = {
   test: 'on test rows',
 } as const;
 
-function figuresRule(evidence: PlanningEvidence, worthFinding: number): RuleResult {
+function figuresRule(evidence: PlanningEvidence, { minimumEffect, worthFinding }: Expectable): RuleResult {
   const rule = 'figures';
-  const { sdOfBlocks, minimumEffect, strata, blocks, on } = evidence;
+  const { sdOfBlocks, strata, blocks, on } = evidence;
   const missing = [
     ...(isNumber(sdOfBlocks) && sdOfBlocks >= 0 ? [] : ['how much blocks differ (sdOfBlocks)']),
     ...(isNumber(minimumEffect) && minimumEffect > 0 && isNumber(worthFinding) ? [] : ['the minimum effect']),
     ...(strata.some(({ share }) => share > 0) &&
-    strata.every(({ share, daysToMature }) => share >= 0 && share < Infinity && isNumber(daysToMature))
+    strata.every(({ share, daysToMature }) => isNumber(share) && share >= 0 && isNumber(daysToMature))
       ? []
       : ['how long labels take (strata)']),
   ];
@@ -204,7 +206,7 @@ function durationRule(
   if (expected !== null) helps.push(`maxDuration of at least ${count(expected, unit)}`);
   if (Number.isFinite(findable))
     helps.push(
-      `worthFinding above ${show(evidence.minimumEffect + findable)}, if only larger improvements matter (${show(question.worthFinding)} now)`,
+      `worthFinding above ${show(question.minimumEffect + findable)}, if only larger improvements matter (${show(question.worthFinding)} now)`,
     );
   helps.push(
     `a higher maxUnseen (${percent(stage.maxUnseen)} now) if the strata seen last matter less: ${evidence.strata

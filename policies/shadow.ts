@@ -39,7 +39,7 @@ import type { Judgement } from './judgement.ts';
 import { labelsRule, maturityOf, MOST_OVERDUE, scoresRule, sharesOf, twiceOverdueShare } from './maturity.ts';
 import { LEAST_BLOCKS } from './planning.ts';
 import { rateRule } from './watched.ts';
-import { count, grouped, lasting, percent, show } from './words.ts';
+import { count, grouped, isCount, lasting, percent, show } from './words.ts';
 
 export function judgeShadow(plan: ShadowPlan, evidence: ShadowEvidence): Judgement {
   const { stage } = plan;
@@ -72,7 +72,7 @@ export function judgeShadow(plan: ShadowPlan, evidence: ShadowEvidence): Judgeme
   const figures = [
     figureOf('loss', loss, plan.minimumEffect, maturity),
     ...[...guardrails, ...slices].map(({ rule, found, margin }) =>
-      figureOf(rule.rule, found, isCalibrated(rule.rule) ? margin : -margin, maturity),
+      figureOf(rule.rule, found, isCalibrated(rule.rule) ? margin : 0 - margin, maturity),
     ),
     ...live.map(({ figure }) => figure),
   ].filter((figure) => figure !== undefined);
@@ -91,13 +91,13 @@ type Measured =
   | { kind: 'band'; band: Band; rows: number };
 
 function measure(plan: ShadowPlan, evidence: ShadowEvidence, name: string, sides: Sides, slice?: number): Measured {
-  const cells = evidence.cells.filter((cell) => cell.measure === name);
+  const cells = inOrder(evidence.cells.filter((cell) => cell.measure === name));
   if (cells.length === 0) return { kind: 'nothing' };
   const { alpha } = plan.stage;
   const shares = sharesOfSlice(plan, evidence, slice);
   const rows = cells.reduce((sum, cell) => sum + cell.rows, 0);
   try {
-    const band = stratifiedBand(inOrder(cells), shares, { alpha, sides, r: mixtureParameter(plan.tightestAt, alpha) });
+    const band = stratifiedBand(cells, shares, { alpha, sides, r: mixtureParameter(plan.tightestAt, alpha) });
     if (band && [band.mean, band.lower, band.upper, band.unseenShare].every(Number.isFinite))
       return { kind: 'band', band, rows };
     const mean = cells.reduce((sum, cell) => sum + cell.sum, 0) / rows;
@@ -111,7 +111,10 @@ function measure(plan: ShadowPlan, evidence: ShadowEvidence, name: string, sides
 
 /** Sums of floats depend on their order; evidence does not. */
 const inOrder = (cells: readonly EvidenceCell[]): EvidenceCell[] =>
-  cells.toSorted((a, b) => a.block - b.block || a.stratum - b.stratum || a.sum - b.sum || a.rows - b.rows);
+  cells.toSorted(
+    (a, b) =>
+      a.block - b.block || a.stratum - b.stratum || a.rows - b.rows || a.sum - b.sum || a.sumOfSquares - b.sumOfSquares,
+  );
 
 function sharesOfSlice(plan: ShadowPlan, evidence: ShadowEvidence, slice: number | undefined): number[] {
   const strata = plan.strataEdgesDays.length + 1;
@@ -150,10 +153,10 @@ function blocksRule({ stage }: ShadowPlan, loss: Measured): RuleResult {
   };
 }
 
-function unseenRule({ stage }: ShadowPlan, { undated, ...evidence }: ShadowEvidence, loss: Measured): RuleResult {
+function unseenRule({ stage }: ShadowPlan, evidence: ShadowEvidence, loss: Measured): RuleResult {
   const unseen = unseenOf(loss);
-  const { requests } = maturityOf({ ...evidence, undated });
-  const never = undated > 0 ? `; ${percent(undated / requests)} of all requests can never mature` : '';
+  const share = evidence.undated / maturityOf(evidence).requests;
+  const never = share > 0 ? `; ${percent(share)} of all requests can never mature` : '';
   return {
     rule: 'unseen',
     says: unseen <= stage.maxUnseen ? 'pass' : 'undecided',
@@ -294,9 +297,9 @@ function scoredRule(
   { due, scored, droppedShift }: LiveEvidence,
 ): { rule: RuleResult; figure?: Figure } {
   const rule = 'live.scored';
-  const share = scored / due;
-  if (!Number.isFinite(share))
+  if (!(isCount(due) && isCount(scored) && due > 0))
     return { rule: { rule, says: 'no-data', because: 'nothing was answered while it was a shadow' } };
+  const share = scored / due;
   const differs =
     droppedShift == null || !Number.isFinite(droppedShift)
       ? 'whether the dropped ones differ is not known'
@@ -315,7 +318,7 @@ function scoredRule(
 
 function agreementRule({ compared, apart }: LiveEvidence): RuleResult {
   const rule = 'live.agreement';
-  if (!(apart >= 0 && compared > 0))
+  if (!(isCount(apart) && isCount(compared) && compared > 0))
     return { rule, says: 'no-data', because: 'no live score was held against the batch’s yet' };
   return {
     rule,
@@ -337,7 +340,7 @@ function liveDurationRule({ atLeast }: LiveShadow, { since, until }: LiveEvidenc
 
 function liveRequestsRule({ minRequests }: LiveShadow, { scored }: LiveEvidence): RuleResult {
   const rule = 'live.requests';
-  if (!(scored >= 0 && scored < Infinity)) return { rule, says: 'no-data', because: 'live scores were not counted' };
+  if (!isCount(scored)) return { rule, says: 'no-data', because: 'live scores were not counted' };
   return {
     rule,
     says: scored >= minRequests ? 'pass' : 'undecided',
@@ -351,11 +354,15 @@ const isLive = ({ rule }: RuleResult): boolean => rule.startsWith('live.');
 
 function verdictOf(rules: readonly RuleResult[]): Verdict {
   const effect = rules.find(({ rule }) => rule === 'effect')!;
-  const limitedBy = (says: Verdict['says'], limiting: RuleResult): Verdict => ({
-    says,
-    because: [limiting, ...(limiting === effect ? [] : [effect])].map(said).join('; '),
-    limitedBy: limiting.rule,
-  });
+  const limitedBy = (says: Verdict['says'], limiting: RuleResult): Verdict => {
+    // Without data there is nothing to lean to.
+    const leansToo = limiting !== effect && says !== 'no-data' && effect.says !== 'no-data';
+    return {
+      says,
+      because: [limiting, ...(leansToo ? [effect] : [])].map(said).join('; '),
+      limitedBy: limiting.rule,
+    };
+  };
   // Harm to live traffic needs no labels; of the rest nothing is known without them.
   const limits: [Verdict['says'], (rule: RuleResult) => boolean][] = [
     ['fail', (rule) => rule.says === 'fail' && isLive(rule)],

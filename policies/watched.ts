@@ -20,7 +20,7 @@ import {
   type Verdict,
   type WatchedVersion,
 } from '../schemas/index.ts';
-import { count, grouped, lasting, percent } from './words.ts';
+import { count, grouped, isCount, lasting, percent, read } from './words.ts';
 
 /** Below so many attempts a rate proves nothing. */
 const LEAST_ATTEMPTS = 100;
@@ -36,9 +36,9 @@ export function rateRule(
   trials: number,
   limit: number,
 ): { rule: RuleResult; figure?: Figure } {
-  if (!(Number.isInteger(hits) && Number.isInteger(trials) && hits >= 0 && hits <= trials))
+  if (!(isCount(hits) && isCount(trials) && hits <= trials))
     return { rule: { rule, says: 'no-data', because: `how many ${what} was not counted` } };
-  if (trials === 0) return { rule: { rule, says: 'no-data', because: `none of 0 ${what}: nothing came` } };
+  if (trials === 0) return { rule: { rule, says: 'no-data', because: `0 of 0 ${what}: none came` } };
   const { lower, upper } = clopperPearson(hits, trials, BOUND_ALPHA);
   const figure: Figure = { name: rule, value: hits / trials, lower, upper, limit, rows: trials };
   const seen = `${grouped(hits)} of ${grouped(trials)} ${what} (${percent(hits / trials)}`;
@@ -64,7 +64,7 @@ export function rateRule(
 
 export function inARowRule({ inARow }: WatchedVersion): RuleResult {
   const rule = 'errors.inARow';
-  if (!(inARow >= 0)) return { rule, says: 'no-data', because: 'failures in a row were not counted' };
+  if (!isCount(inARow)) return { rule, says: 'no-data', because: 'failures in a row were not counted' };
   const isOver = inARow >= MOST_IN_A_ROW;
   return {
     rule,
@@ -78,14 +78,13 @@ export function enoughRules(plan: CanaryPlan | BakePlan, watchedMs: number, unit
   const { minDuration, minRequests } = plan.stage;
   const duration = (): RuleResult => {
     const rule = 'duration';
-    if (!(watchedMs >= 0 && watchedMs < Infinity))
-      return { rule, says: 'no-data', because: 'how long it was watched is not known' };
+    if (!(read(watchedMs) >= 0)) return { rule, says: 'no-data', because: 'how long it was watched is not known' };
     const says = watchedMs >= durationMs(minDuration) ? 'pass' : 'undecided';
     return { rule, says, because: `watched for ${lasting(watchedMs)}, at least ${minDuration} are asked` };
   };
   const requests = (): RuleResult => {
     const rule = 'requests';
-    if (!(units >= 0 && units < Infinity)) return { rule, says: 'no-data', because: 'units were not counted' };
+    if (!isCount(units)) return { rule, says: 'no-data', because: 'units were not counted' };
     if (units === 0) return { rule, says: 'no-data', because: `no unit came, ${grouped(minRequests)} are asked` };
     const says = units >= minRequests ? 'pass' : 'undecided';
     return { rule, says, because: `${count(units, 'unit')}, ${grouped(minRequests)} are asked` };
@@ -121,7 +120,7 @@ export function watchOver(
 ): WatchOver | undefined {
   const { maxDuration, minRequests, onNoData } = plan.stage;
   const since = (then: string): number => Math.max(0, Date.parse(now) - Date.parse(then));
-  const known = evidence.watchedMs + since(evidence.asOf);
+  const known = read(evidence.watchedMs) + since(evidence.asOf);
   const watchedMs = Number.isFinite(known) ? known : since(evidence.since);
   // A time that nobody can tell is no reason to go on for ever.
   if (watchedMs < durationMs(maxDuration)) return undefined;
@@ -133,7 +132,7 @@ export function watchOver(
       over: 'inconclusive',
       because: `duration: ${long} with ${count(units, 'unit')} and still undecided`,
     };
-  const came = Number.isFinite(units) ? count(units, 'unit') : 'an unknown number of units';
+  const came = isCount(units) ? count(units, 'unit') : 'an unknown number of units';
   return {
     does: onNoData,
     over: 'no data',

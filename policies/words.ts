@@ -1,7 +1,16 @@
-/** Numbers as a reason says them. */
+/** Numbers as evidence has them, and as a reason says them. */
+
+/** JSON may hold none where a number is expected: that is no number, not 0. */
+export const read = (value: number | null | undefined): number => (Number.isFinite(value) ? value! : NaN);
+
+/** What was counted, was counted. */
+export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 /** Four digits that count. @example show(0.0123456) // '0.01235' */
-export const show = (value: number): string => String(Number(value.toPrecision(4)));
+export function show(value: number): string {
+  const rounded = Number(value.toPrecision(4));
+  return String(Number.isFinite(rounded) ? rounded : value);
+}
 
 /** @example grouped(12345) // '12,345' */
 export const grouped = (value: number): string => value.toLocaleString('en-US');

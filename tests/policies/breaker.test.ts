@@ -46,6 +46,10 @@ describe('the breaker of a canary', () => {
     expect(mayTry(half, 20_000).may).toBe(true);
   });
 
+  it('lets everything through while it is closed', () => {
+    expect(mayTry(CLOSED, 0)).toEqual({ may: true, breaker: CLOSED });
+  });
+
   it('is not moved by late outcomes of attempts from before it opened', () => {
     const open = attempts(times(5, true));
     expect(afterAttempt(open, false, 1)).toBe(open);

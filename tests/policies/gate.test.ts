@@ -79,6 +79,22 @@ const cases: { name: string; plan: GatePlan; evidence: GateEvidence; says: strin
     because: "the baseline's 0.5000",
   },
   {
+    name: 'beatsBaseline where more is better',
+    plan: { ...plan({ beatsBaseline: { by: 0.02 } }), metric: 'auc' },
+    evidence: evidence({ baseline: metrics({ auc: 0.77 }) }),
+    says: 'pass',
+    because: "the baseline's 0.7700",
+  },
+  {
+    name: 'notWorseThanChampion where more is better',
+    plan: { ...plan(champion), metric: 'auc' },
+    evidence: evidence({
+      champion: { version: 3, rows: 2000, champion: metrics({ auc: 0.82 }), candidate: metrics({ auc: 0.8 }) },
+    }),
+    says: 'fail',
+    because: 'worse by 0.0200',
+  },
+  {
     name: 'beatsBaseline fails by too little',
     plan: plan({ beatsBaseline: { by: 0.03 } }),
     evidence: evidence(),

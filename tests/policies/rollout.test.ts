@@ -39,5 +39,12 @@ describe('mayRollOut', () => {
     expect(ask({ stages })).toMatchObject({ says: 'serve' }));
   it('leaves the stages out by force', () =>
     expect(ask({ stages, champion: 1, force: true, reason: 'incident 7' })).toMatchObject({ says: 'serve' }));
+  it('refuses a shadow trial or a canary rollout alone of what serves, or where nothing does', () => {
+    for (const door of ['shadowTrial', 'canaryRollout'] as const) {
+      expect(ask({ door, stages, champion: 2 })).toMatchObject({ says: 'refused', type: 'ServesAlready' });
+      expect(ask({ door, stages })).toMatchObject({ says: 'refused', type: 'NeedsChampion' });
+      expect(ask({ door, stages, champion: 1 })).toMatchObject({ says: 'stages' });
+    }
+  });
   it('does not serve again what serves', () => expect(ask({ champion: 2 })).toMatchObject({ says: 'serves-already' }));
 });

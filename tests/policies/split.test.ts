@@ -76,6 +76,14 @@ describe('splitRows', () => {
     expect(gapDropped).toBe(59);
   });
 
+  it('says so where the gap leaves no training row', () => {
+    const stamps = Float64Array.from({ length: 100 }, (_, i) => i * DAY);
+    expect(ask({ predictedAt: stamps, maturesAt: stamps, knownAt: stamps }, { gapSeconds: 90 * DAY })).toEqual({
+      ok: false,
+      because: 'a gap of 90 days leaves no training row',
+    });
+  });
+
   it('says why where there is too little to split', () => {
     const few = new Float64Array(5).fill(1);
     expect(
@@ -127,5 +135,13 @@ describe('strataEdgesDays', () => {
     expect(strataEdgesDays(predictedAt, maturesAt, 1)).toEqual([30]);
     expect(stratumOf(30, [30])).toBe(0);
     expect(stratumOf(31, [30])).toBe(1);
+  });
+});
+
+describe('strata edges of what cannot be counted', () => {
+  it('leaves out rows predicted after asOf and rows that never mature; without any other there are none', () => {
+    const days = (...values: number[]) => Float64Array.from(values, (day) => day * DAY);
+    expect(strataEdgesDays(days(0, 0, 20), days(4, NaN, 90), 10 * DAY)).toEqual([4]);
+    expect(strataEdgesDays(days(20), days(90), 10 * DAY)).toEqual([]);
   });
 });
