@@ -29,7 +29,12 @@ export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Log
     installed = true; // Temporal allows it once in a process
     const logger = new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
     // The process's own signal handler stops workers in order; the runtime's would end them behind its back.
-    Runtime.install({ logger, shutdownSignals: [] });
+    Runtime.install({
+      logger,
+      shutdownSignals: [],
+      // What the native part has to say belongs into the log too, and not between the lines of a screen.
+      telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
+    });
   }
   return log;
 }

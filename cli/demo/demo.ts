@@ -308,8 +308,14 @@ class Demo {
     try {
       return await follower.follow({
         signal: this.signal,
-        onLook: (look) => screen.line(watchedLine(look)),
-        onNote: (text) => screen.line(paint('dim', text.slice(0, screen.width))),
+        onLook: (look) => {
+          const line = watchedLine(look);
+          if (line !== undefined) screen.line(line);
+        },
+        // What a stage said is in its look.
+        onNote: (text) => {
+          if (text.startsWith('refused: ')) screen.line(text);
+        },
         onStatus: () => {
           if (failed) throw failed;
           const p99 = quantileMs(player.tally.latencyMs, 0.99);
@@ -356,14 +362,14 @@ class Demo {
   }
 }
 
-/** A look of a canary or a bake, in a line. */
-function watchedLine({ kind, verdict, evidence }: Look): string {
-  const colour = verdict.says === 'pass' ? 'green' : verdict.says === 'fail' ? 'red' : 'cyan';
-  const counted =
-    evidence.kind === 'canary'
-      ? `${evidence.canary.units} units, ${evidence.canary.failedAttempts} of ${evidence.canary.attempts} attempts failed`
-      : evidence.kind === 'bake'
-        ? `${evidence.champion.units} units, ${evidence.champion.failedAttempts} of ${evidence.champion.attempts} attempts failed`
-        : '';
-  return [kind, paint(colour, verdict.says), counted, verdict.because].filter(Boolean).join(': ');
+/** A look of a canary or a bake, in a line; undefined while it has nothing to tell. */
+function watchedLine({ kind, verdict: { says, because }, evidence, plan }: Look): string | undefined {
+  const watched =
+    evidence.kind === 'canary' ? evidence.canary : evidence.kind === 'bake' ? evidence.champion : undefined;
+  if (!watched) return `${kind}: ${because}`;
+  if (says !== 'pass' && says !== 'fail') return undefined;
+  const name = plan.kind === 'canary' ? `canary ${100 * plan.stage.weight} %` : kind;
+  const counted = `${watched.units} bookings, ${watched.failedAttempts} of ${watched.attempts} attempts failed`;
+  // Why it passes is every rule that holds.
+  return `${name}: ${says === 'pass' ? paint('green', 'pass') : paint('red', 'fail')}: ${counted}${says === 'fail' ? `: ${because}` : ''}`;
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiProblem, type Client } from '../../api/client.ts';
 import type { Look, RolloutResult, RolloutStatus } from '../../schemas/index.ts';
 
-const POLL_MS = 250;
+const POLL_MS = 400;
 /** Of looks that were made between two polls. */
 const MOST_MISSED = 50;
 
