@@ -1,7 +1,7 @@
 import type { Stores } from '../../bucket/index.ts';
 import { GraphSpec, type ModelVersion } from '../../schemas/index.ts';
 import { greedy, registerOdd, slow, sometimesNaN, throws } from '../api/serving/challenger/odd-graphs.ts';
-import { register } from '../api/serving/fixture.ts';
+import { register, type Made } from '../api/serving/fixture.ts';
 
 export const MODEL = 'tortured';
 
@@ -20,28 +20,19 @@ const graph = GraphSpec.parse({
   maturesAt: 'predicted_at + 1 hours',
 });
 
+/** Answers 1000 n + x, whatever the levers say. */
+export const good = (n: number): Made => ({
+  graph,
+  preprocessing: { features: ['x', 'ms', 'throw', 'mb'].map((name) => ({ kind: 'number', name, fill: 0 })) },
+  model: { kind: 'linear', task: 'regression', outputs: 1, intercepts: [1000 * n], coefficients: [1, 0, 0, 0] },
+  warmUpRows: [{ x: 1 }],
+});
+
 export async function registerModels(stores: Stores): Promise<void> {
   const changes: Partial<ModelVersion> = {
     serving: { unit: 'customer', unitPii: false, entityPii: false, allowEventTime: false },
   };
-  for (const n of GOOD)
-    await register(
-      stores,
-      MODEL,
-      {
-        graph,
-        preprocessing: { features: ['x', 'ms', 'throw', 'mb'].map((name) => ({ kind: 'number', name, fill: 0 })) },
-        model: {
-          kind: 'linear',
-          task: 'regression',
-          outputs: 1,
-          intercepts: [1000 * n],
-          coefficients: [1, 0, 0, 0],
-        },
-        warmUpRows: [{ x: 1 }],
-      },
-      changes,
-    );
+  for (const n of GOOD) await register(stores, MODEL, good(n), changes);
   for (const odd of [await slow(), sometimesNaN(0.01), throws(), greedy()])
     await registerOdd(stores, MODEL, odd, changes);
 }

@@ -71,11 +71,14 @@ export class Replica {
 
   /** Until what the serving log names as canary and shadows can be asked here. */
   async challengersLoaded(): Promise<void> {
-    for (let isLoaded = false; !isLoaded; await sleep(50)) {
-      const response = await fetch(`http://127.0.0.1:${this.port}/ready`);
-      const { status } = (await response.json()) as { status: { challengers: { loaded: boolean }[] } };
-      isLoaded = status.challengers.length > 0 && status.challengers.every(({ loaded }) => loaded);
-    }
+    while (!(await this.hasLoaded())) await sleep(50);
+  }
+
+  /** Whether there are challengers, and all of them can be asked. */
+  async hasLoaded(): Promise<boolean> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/ready`);
+    const { status } = (await response.json()) as { status: { challengers: { loaded: boolean }[] } };
+    return status.challengers.length > 0 && status.challengers.every(({ loaded }) => loaded);
   }
 
   /** `ready` stays as it is: clients find out by themselves. */
