@@ -1,4 +1,4 @@
-import type { Stores } from '../../bucket/index.ts';
+import { isKey, type Stores } from '../../bucket/index.ts';
 import { instantMs, UserError, type Revision } from '../../schemas/index.ts';
 import { requireModel } from './models.ts';
 import type { History, HistoryEntry } from './shapes.ts';
@@ -38,6 +38,7 @@ export async function readHistory(
     if (after === undefined || !(error instanceof UserError && error.type === 'BrokenRecord')) throw error;
     gap = error.message;
   }
+  await addVerdicts(stores, entries);
   const ahead = wantedMs > nowMs ? `${isoOf(wantedMs)} is yet to come. ` : '';
   return {
     model,
@@ -47,6 +48,20 @@ export async function readHistory(
     more,
     ...(gap !== undefined && { gap }),
   };
+}
+
+const AT_ONCE = 16;
+
+/** Kind and verdict of the look that each entry rests on; of one that cannot be read, its key must do. */
+async function addVerdicts(stores: Stores, entries: HistoryEntry[]): Promise<void> {
+  const cited = entries.filter(({ look }) => look !== undefined && isKey(look));
+  const reader = async (): Promise<void> => {
+    for (let entry = cited.pop(); entry; entry = cited.pop()) {
+      const look = await stores.looks.read(entry.look!).catch(() => undefined);
+      if (look) entry.verdict = { kind: look.kind, ...look.verdict };
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, reader));
 }
 
 function entryOf({ n, committedAt, serving, by, because, look, cause }: Revision, after?: Revision): HistoryEntry {

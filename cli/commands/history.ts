@@ -21,7 +21,7 @@ export const historyCommand = (): Command =>
       if (history.entries.length > 0) {
         if (o.at !== undefined) say('');
         sayTable(
-          ['REVISION', 'COMMITTED', 'CHAMPION', 'PREVIOUS', 'CANARY', 'SHADOWS', 'BY', 'CAUSE', 'BECAUSE'],
+          ['REVISION', 'COMMITTED', 'CHAMPION', 'PREVIOUS', 'CANARY', 'SHADOWS', 'BY', 'CAUSE', 'LOOK', 'BECAUSE'],
           history.entries.map((entry) => [
             entry.revision,
             when(entry.committedAt),
@@ -31,6 +31,7 @@ export const historyCommand = (): Command =>
             entry.shadows.map(({ version }) => version).join(', ') || undefined,
             entry.by,
             entry.cause.workflowId,
+            entry.verdict && `${entry.verdict.kind} ${entry.verdict.says}`,
             entry.because,
           ]),
         );

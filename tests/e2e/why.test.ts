@@ -83,6 +83,7 @@ describe('gauntlet why', () => {
       'answer',
       'route',
       'revision',
+      'look',
       'version',
       'run',
       'dataset',
@@ -94,6 +95,7 @@ describe('gauntlet why', () => {
       /Asked about V-1 with pages 39, spent 12\.5, channel "mail", visited_on "2025-02-03", it said true .* log\/raw\//,
       /Unit .* fell to the champion, version 1, as all units do\./,
       /Revision 1 of .* serves version 1 as the champion: by .* \(rollout-small, run .*\.  serving\/0{11}1\.json$/,
+      /The gate of its training, at .*: pass, because .*  looks\/small\/.*-gate\.json$/,
       /Version 1 of small is gradientBoosting, made of what was known at 2025-01-01.*  versions\/small\/1\.json$/,
       new RegExp(
         `Run ${run.id} trained it, .* 2 of 2 expectations passed, logLoss 0\\.\\d+ on the test rows \\(linear baseline .*  runs/small/${run.id}\\.json$`,

@@ -1,4 +1,4 @@
-import { datasetKey, isKey, projectKey, revisionKey, runKey, versionKey, type Stores } from '../../../bucket/index.ts';
+import { datasetKey, projectKey, revisionKey, runKey, versionKey, type Stores } from '../../../bucket/index.ts';
 import {
   primaryMetric,
   type Answer,
@@ -10,12 +10,14 @@ import {
 import type { LabelTerms } from '../../../sql/index.ts';
 import { metricOn } from '../models.ts';
 import { damageOf } from './find.ts';
+import { link, type Link } from './link.ts';
+import { lookSteps } from './looks.ts';
 import { RunFacts, type WhyStep } from './shapes.ts';
 import { percent } from '../history.ts';
 
 /** From an answer back to where its version came from. */
 export interface Chain {
-  /** Revision, version, run, datasets and project, in this order. */
+  /** Revision, the looks that it rests on, version, run, datasets and project, in this order. */
   steps: WhyStep[];
   revision?: Revision;
   version?: ModelVersion;
@@ -42,6 +44,7 @@ export async function readChain(stores: Stores, answer: Answer): Promise<Chain> 
   return {
     steps: [
       { step: 'revision', n: answer.revision, ...revision, says: revisionSays(answer.revision, revision.record) },
+      ...(await lookSteps(stores, model, revision.record, run.record)),
       versionStep(answer, version),
       runStep(run, project.record),
       ...(await datasetSteps(stores, run.record, project.record)),
@@ -52,28 +55,6 @@ export async function readChain(stores: Stores, answer: Answer): Promise<Chain> 
     terms: { task, absent: spec?.label.absent ?? 'missing', window: spec?.label.window },
     guessedTerms: spec === undefined,
   };
-}
-
-interface Link<T> {
-  key?: string;
-  record?: T;
-  gone?: string;
-}
-
-/** One record, or why it is not there. */
-async function link<T>(
-  key: string,
-  read: () => Promise<T | undefined>,
-  check?: { isIt: (record: T) => boolean; otherwise: string },
-): Promise<Link<T>> {
-  if (!isKey(key)) return { gone: `${key} is no key of a bucket: whatever names it was altered.` };
-  try {
-    const record = await read();
-    if (!record) return { key, gone: `${key} is not in the bucket (any more). Restore it from a backup to see it.` };
-    return check && !check.isIt(record) ? { key, gone: `${key} ${check.otherwise}.` } : { key, record };
-  } catch (error) {
-    return { key, gone: damageOf(error) };
-  }
 }
 
 /** Where the version does not say which run it is of, the run says which version it made. */

@@ -4,10 +4,12 @@ import {
   DatasetVersion,
   ExpectationResult,
   Label,
+  LookRef,
   MetricName,
   ModelName,
   ModelVersion,
   Project,
+  RecordedVote,
   RequestId,
   Revision,
   Run,
@@ -59,6 +61,14 @@ export const WhyStep = z
       failed: Answer.shape.failed,
     }),
     step('revision', { n: z.int(), record: Revision.optional() }),
+    step('look', {
+      kind: z.string().describe('gate, plan, shadow, approval, canary or bake'),
+      sha256: Sha256.optional().describe('What a person approves'),
+      at: z.iso.datetime().optional(),
+      verdict: LookRef.shape.verdict.optional(),
+      versions: z.array(z.int()).optional().describe('Champion and challenger'),
+      votes: z.array(RecordedVote).describe('Of an approval: who, when, why, by which channel, verified or not'),
+    }),
     step('version', {
       n: z.int(),
       record: ModelVersion.pick({

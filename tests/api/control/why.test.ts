@@ -24,6 +24,7 @@ import {
   until,
   type Made,
 } from '../serving/fixture.ts';
+import { fillLooks } from './looks.ts';
 import { noTemporal, run, SHA, silent, spec } from './records.ts';
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
@@ -52,7 +53,12 @@ function asking(o: Partial<ControlOptions> = {}): ReturnType<typeof createClient
 }
 
 /** What a training leaves behind: a project with a file, its dataset, a run, and a version of it. */
-async function trained(model: string, made: Made, changes: Partial<ModelVersion> = {}): Promise<ModelVersion> {
+async function trained(
+  model: string,
+  made: Made,
+  changes: Partial<ModelVersion> = {},
+  look?: string,
+): Promise<ModelVersion> {
   const { sha256, bytes } = await stores.objects.put(Buffer.from(CSV));
   const file = { sha256, bytes };
   const project =
@@ -83,6 +89,7 @@ async function trained(model: string, made: Made, changes: Partial<ModelVersion>
       model,
       version: n,
       project: ref,
+      look,
       datasets: [{ name: 'bookings', hash: sha256, rows: 1 }],
       expectations: [
         { expectation: 'unique(booking_id)', passed: true, failed: 0, rows: 1, because: 'it is', examples: [] },
@@ -290,6 +297,65 @@ describe('an answer', () => {
     expect(only(await asking().why(id), 'labels')).toMatchObject({ state: 'labelled', label: false });
     await compact();
     expect(only(await asking().why(id), 'labels')).toMatchObject({ state: 'labelled', label: false });
+  });
+});
+
+describe('the looks that a revision rests on', () => {
+  const looksOf = (why: Why) => all(why, 'look');
+
+  async function rested(cites: 'approval' | 'canary' | 'gate'): Promise<Why> {
+    const looks = await fillLooks(stores, 'bookings');
+    await trained('bookings', bookings, {}, looks.gate.key);
+    const cause = { workflowId: 'rollout-bookings', runId: 'a-rollout', step: 'finish' };
+    const serving = { champion: 1, shadows: [] };
+    const said = { by: 'ana', because: 'approved', look: looks[cites].key, cause };
+    await stores.serving.append({ model: 'bookings', was: 0, serving, ...said });
+    await upload(stores.bucket, Date.now(), [answer('asked', { model: 'bookings', answeredMs: Date.now() })]);
+    return asking().why('asked');
+  }
+
+  it('of an approval are it, the look approved, the plan of the trial and the gate of the run', async () => {
+    const why = await rested('approval');
+    expect(why.steps.map(({ step }) => step).slice(2, 8)).toEqual([
+      'revision',
+      'look',
+      'look',
+      'look',
+      'look',
+      'version',
+    ]);
+    const looks = looksOf(why);
+    expect(looks.map(({ kind }) => kind)).toEqual(['approval', 'shadow', 'plan', 'gate']);
+    expect(looks[0]!.says).toMatch(
+      /^The approval of the look looks\/bookings\/.*-shadow\.json, at .*: approved by ana \(verified, by api, .*\): slices look right: pass, because /,
+    );
+    expect(looks[0]!.votes).toMatchObject([{ by: 'ana', verified: true }]);
+    expect(looks[1]!.says).toMatch(/^The trial of version 2 against version 1, looked at .*: pass, because /);
+    expect(looks[2]!).toMatchObject({ key: expect.stringContaining('20261111T'), verdict: { says: 'pass' } });
+    expect(looks[3]!.says).toMatch(/^The gate of its training, at .*: pass, because .*, judged by code c0ffee012345/);
+    for (const { key } of looks) expect(await stores.bucket.read(key!), key).toBeDefined();
+  });
+
+  it('of a later stage lead over it to the approval before', async () => {
+    const looks = looksOf(await rested('canary'));
+    expect(looks.map(({ kind }) => kind)).toEqual(['canary', 'approval', 'shadow', 'plan', 'gate']);
+    expect(looks[0]!.says).toMatch(/^The canary of version 2 with 5 %, looked at /);
+  });
+
+  it('of a version that served at once are its gate, which stands once', async () => {
+    expect(looksOf(await rested('gate')).map(({ kind }) => kind)).toEqual(['gate']);
+  });
+
+  it('that are damaged or gone are said so, and the walk goes on', async () => {
+    await rested('approval');
+    const looks = await fillLooks(stores, 'bookings');
+    await stores.bucket.remove(looks.shadow.key);
+    await writeFile(join(temporary.folder, 'bucket', looks.approval.key), '{"kind": 3');
+    const found = looksOf(await asking().why('asked'));
+    expect(found.map(({ kind, gone }) => [kind, gone !== undefined])).toEqual([
+      ['approval', true],
+      ['gate', false],
+    ]);
   });
 });
 
