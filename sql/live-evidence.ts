@@ -1,5 +1,6 @@
 import type { LiveEvidence, ScoreHistogram } from '../schemas/index.ts';
 import type { Database } from './database.ts';
+import { identifier } from './quote.ts';
 import { TRIAL_SCORES } from './trial-scores.ts';
 
 /** Records of the last seconds may be on their way: a score that is missing yet is not counted as dropped. */
@@ -51,6 +52,7 @@ export async function measureLive(
 }
 
 const BINS = 10;
+const LATELY = identifier('scores of late');
 
 /**
  * The challenger's scores (its first class, or value) on requests since a time, in ten bins between its own deciles; equal
@@ -60,17 +62,18 @@ export async function scoreHistogram(
   db: Database,
   { since, asOf }: { since: Date; asOf: Date },
 ): Promise<ScoreHistogram | undefined> {
-  const scores = `SELECT challenger[1] AS x FROM answers JOIN ${TRIAL_SCORES} USING (request_id, "row")
-    WHERE event_at >= ${timestamp(since)} AND event_at < ${timestamp(asOf)} AND isfinite(challenger[1])`;
+  await db.run(`
+    CREATE OR REPLACE TEMP TABLE ${LATELY} AS SELECT challenger[1] AS x FROM answers JOIN ${TRIAL_SCORES} USING (request_id, "row")
+    WHERE event_at >= ${timestamp(since)} AND event_at < ${timestamp(asOf)} AND isfinite(challenger[1])`);
   const deciles = Array.from({ length: BINS - 1 }, (_, i) => (i + 1) / BINS);
   const { columns } = await db.columns(
-    `SELECT unnest(quantile_disc(x, [${deciles.join(', ')}])) AS edge FROM (${scores})`,
+    `SELECT unnest(quantile_disc(x, [${deciles.join(', ')}])) AS edge FROM ${LATELY}`,
   );
   const edges = [...new Set((columns['edge'] as Float64Array).filter((edge) => !Number.isNaN(edge)))];
   if (edges.length === 0) return undefined;
   const bin = edges.map((edge) => `(x >= ${edge}::DOUBLE)::INTEGER`).join(' + ');
   const counts = new Array<number>(edges.length + 1).fill(0);
-  for (const { bin: i, n } of await db.rowsOf(`SELECT ${bin} AS bin, count(*) AS n FROM (${scores}) GROUP BY bin`))
+  for (const { bin: i, n } of await db.rowsOf(`SELECT ${bin} AS bin, count(*) AS n FROM ${LATELY} GROUP BY bin`))
     counts[i as number] = n as number;
   return { edges, counts };
 }

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Context } from '../../../activities/context.ts';
 import { createPlanTrial } from '../../../activities/rollout/plan-trial.ts';
 import { createPrepareTwin } from '../../../activities/rollout/twins.ts';
-import { openStores } from '../../../bucket/index.ts';
+import { openStores, writeSegment } from '../../../bucket/index.ts';
+import { Random } from '../../../numerics/index.ts';
 import {
   ShadowStage,
   type ModelVersion,
@@ -14,6 +15,7 @@ import {
   type PlanningEvidence,
   type Twin,
 } from '../../../schemas/index.ts';
+import { answer, DAY_MS, label } from '../../sql/log-records.ts';
 import { run, trainVersion } from './trained-versions.ts';
 
 const LINEAR = { training: { algorithm: 'linear', seed: 7 } };
@@ -130,6 +132,38 @@ describe('a plan', () => {
     const bytes = await context.stores.bucket.read(plan.ref.key);
     expect(await planned(rollout, twins)).toEqual(plan);
     expect(await context.stores.bucket.read(plan.ref.key)).toEqual(bytes);
+  });
+
+  it('is reckoned on the model’s own log once that reaches over 16 weeks', async () => {
+    const rollout = rolloutOf(boosted, linear.n);
+    const twins = await twinsOf(rollout);
+    const random = new Random(3);
+    const records = Array.from({ length: 600 }, (_, i) => {
+      const eventMs = Date.parse('2024-06-03T12:00:00Z') + Math.floor((i / 600) * 17 * 7) * DAY_MS;
+      const pages = Math.floor(random.float() * 40);
+      const inputs = { pages, spent: null, channel: 'mail', visited_on: new Date(eventMs).toISOString().slice(0, 10) };
+      const of = { model: 'small', eventMs, answeredMs: eventMs, maturesMs: eventMs + 7 * DAY_MS, inputs };
+      const bought = random.float() < 1 / (1 + Math.exp(-(pages - 20) / 8));
+      return [
+        answer(`r${i}`, of),
+        label(`l${i}`, { model: 'small', requestId: `r${i}`, value: bought, knownMs: eventMs }),
+      ];
+    });
+    const uploadedMs = Date.parse('2024-12-01T12:00:00Z');
+    const upload = (from: number, to: number) =>
+      writeSegment(context.stores.bucket, records.slice(from, to).flat(), {
+        boot: `${uploadedMs + from}-00000000`,
+        now: uploadedMs + from,
+      });
+    await upload(0, 500);
+    const short = await evidenceOf(await planned(rollout, twins, '2025-01-03T00:00:10.000Z'));
+    expect(short.on).toBe('backtest');
+    await upload(500, 600);
+    const { ref, line } = await planned(rollout, twins, '2025-01-03T00:00:11.000Z');
+    const evidence = (await context.stores.looks.read(ref.key))!.evidence as PlanningEvidence;
+    expect(evidence).toMatchObject({ on: 'log', blocks: 17, placebo: { on: 'log', weeks: 17 } });
+    expect(evidence.rowsPerBlock).toBeCloseTo(600 / 17, 9);
+    expect(line).toContain('(by the log)');
   });
 
   it('that cannot decide within its time is refused, with what would help', async () => {
