@@ -95,7 +95,7 @@ export async function predict(question: Question, context: PredictContext): Prom
     latencyMs,
     graphMs: first.graphMs,
   };
-  if (asked.many)
+  if (asked.many && !rows.every(hasThrown))
     return {
       ...said,
       body: {
@@ -112,6 +112,9 @@ export async function predict(question: Question, context: PredictContext): Prom
   if ('error' in answer) throw beyondReason(asked, answer.error) ?? notAnswered(first, answer.error);
   return { ...said, body: withEntity(version, asked.rows[0]!, { ...answer, ...stamp }) };
 }
+
+const hasThrown = ({ output, failed, championFailed }: ScoredRow): boolean =>
+  !output && (championFailed ?? failed)?.why === 'threw';
 
 type RowAnswer = Prediction | { error: string };
 
@@ -227,7 +230,8 @@ function beyondReason(asked: Asked, because: string): ProblemError | undefined {
   });
 }
 
-function notAnswered({ version, reason }: ScoredRow, because: string): ProblemError {
+function notAnswered(row: ScoredRow, because: string): ProblemError {
+  const { version, reason } = row;
   const { model, n } = version;
   if (reason === 'forced')
     return new ProblemError({
@@ -237,11 +241,12 @@ function notAnswered({ version, reason }: ScoredRow, because: string): ProblemEr
       detail: `${model} version ${n} was asked for by name, so no other answered in its place: ${because}.`,
       next: 'Leave the header x-gauntlet-force-version out to be answered as everybody is.',
     });
+  const threw = hasThrown(row);
   return new ProblemError({
     status: 500,
-    type: 'no-finite-answer',
-    title: 'The model gave no finite answer',
+    type: threw ? 'model-failed' : 'no-finite-answer',
+    title: threw ? 'The model failed' : 'The model gave no finite answer',
     detail: `${model} version ${n}: ${because}. The request is valid; the fault is the model's.`,
-    next: `Keep this request and tell the model's owner; this brings back the version before: gauntlet rollback ${model} --reason "no finite answer"`,
+    next: `Keep this request and tell the model's owner; this brings back the version before: gauntlet rollback ${model} --reason "${threw ? 'it fails' : 'no finite answer'}"`,
   });
 }

@@ -11,7 +11,7 @@ import {
 } from '../../schemas/index.ts';
 import { ownColumns, type Challengers } from './challengers.ts';
 import type { Current } from './follower.ts';
-import type { LoadedModel } from './loaded-model.ts';
+import { DeadlinePassed, type LoadedModel, type Scored } from './loaded-model.ts';
 
 /** How one row was answered. */
 export interface ScoredRow {
@@ -92,8 +92,23 @@ async function championRows(
   { current: { model }, columns, predictedAt, giveUpAt }: ScoreRequest,
   routed: readonly RouteAnswer[],
 ): Promise<ScoredRow[]> {
-  const { outputs, graphMs } = await model.predict(columns, predictedAt, giveUpAt);
-  return outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'champion', graphMs));
+  let scored: Scored;
+  try {
+    scored = await model.predict(columns, predictedAt, giveUpAt);
+  } catch (error) {
+    if (error instanceof DeadlinePassed) throw error;
+    // It is recorded row by row: whoever watches a new champion hears of it.
+    const failed = { version: model.version.n, why: 'threw' as const, detail: detailOf(String(error)) };
+    return routed.map((one) => ({
+      routed: one,
+      reason: 'champion',
+      version: model.version,
+      output: undefined,
+      failed,
+      graphMs: 0,
+    }));
+  }
+  return scored.outputs.map((output, i) => scoredRow(model.version, output, routed[i]!, 'champion', scored.graphMs));
 }
 
 async function canaryScores(
