@@ -56,7 +56,12 @@ export async function createSealedOutcomes(db: Database, task: Task, rows: Itera
       appender.appendDataChunk(chunk);
       waiting = [];
     };
-    for (const row of rows) if (waiting.push(row) === CHUNK_ROWS) flush();
+    for (const row of rows) {
+      if (waiting.push(row) < CHUNK_ROWS) continue;
+      flush();
+      // There may be millions, and whoever waits for this process must hear from it.
+      await new Promise((done) => setImmediate(done));
+    }
     flush();
   } finally {
     appender.closeSync();
