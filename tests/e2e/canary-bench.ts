@@ -20,7 +20,7 @@ export interface Traffic {
   end(): Promise<void>;
 }
 
-/** What a harmful canary did, as the prediction log has it. */
+/** What a harmful challenger did, as canary or in its bake, as the prediction log has it. */
 export interface Harm {
   /** From the fifth answer that it failed, or took too long for, to the last that any replica assigned to it. */
   fifthToLastMs: number;
@@ -32,7 +32,8 @@ export interface Harm {
 
 interface LoggedRow {
   id: string;
-  assigned: string;
+  /** That it was assigned to. */
+  version: number;
   reason: string;
   why: string | null;
   graph_ms: number;
@@ -107,17 +108,17 @@ export class CanaryBench {
       const rows = await this.#log(model);
       const kept = new Set(rows.map(({ id }) => id));
       if (client.answered.some(({ id, life }) => !kept.has(id) && life.killedMs === undefined)) continue;
-      const canary = rows.filter(({ assigned }) => assigned === 'canary').sort((a, b) => a.ms - b.ms);
-      const harmed = canary.filter(
-        ({ reason, graph_ms }) => reason === 'canary-failed' || (reason === 'canary' && graph_ms > sloMs),
+      const own = rows.filter(({ version }) => version === 2).sort((a, b) => a.ms - b.ms);
+      const harmed = own.filter(
+        ({ why, reason, graph_ms }) => why !== null || (reason === 'canary' && graph_ms > sloMs),
       );
       const byWhy: Record<string, number> = {};
       for (const { why } of harmed) byWhy[why ?? 'slow'] = (byWhy[why ?? 'slow'] ?? 0) + 1;
       return {
-        fifthToLastMs: canary.at(-1)!.ms - harmed[4]!.ms,
+        fifthToLastMs: own.at(-1)!.ms - harmed[4]!.ms,
         harmed: harmed.length,
         byWhy,
-        breakerOpen: canary.filter(({ reason }) => reason === 'breaker-open').length,
+        breakerOpen: own.filter(({ reason }) => reason === 'breaker-open').length,
       };
     }
   }
@@ -130,7 +131,7 @@ export class CanaryBench {
     try {
       await createLogViews(db, model, files);
       return (await db.rowsOf(
-        `SELECT request_id AS id, assigned, reason, failed_why AS why, graph_ms, epoch_ms(answered_at)::DOUBLE AS ms FROM answers`,
+        `SELECT request_id AS id, assigned_version::DOUBLE AS version, reason, failed_why AS why, graph_ms, epoch_ms(answered_at)::DOUBLE AS ms FROM answers`,
       )) as unknown as LoggedRow[];
     } finally {
       db.close();

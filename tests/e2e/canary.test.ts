@@ -88,6 +88,19 @@ describe.concurrent('one canary beside others', () => {
     await rolledBack(model, ...(await harms[model]!()));
   });
 
+  it('that is the new champion goes back by itself where it throws in its bake', async () => {
+    await bench.model('baked', throws());
+    // Answers that it fails have nobody beside it who gives them.
+    const asking = traffic('baked', 20, { row: { throw: 1 } });
+    const rollout = await bench.rollout('baked', Stages.parse([{ kind: 'bake', minDuration: '1 minutes' }]));
+    const result = await rollout.result();
+    await bench.followed('baked', result.revision!);
+    await asking.end();
+    expect(result).toMatchObject({ outcome: 'rolled back', stage: 'bake' });
+    expect((await bench.stores.serving.current('baked'))!.serving).toEqual({ champion: 1, shadows: [] });
+    expect(asking.failures().filter((failure) => !failure.includes('model-failed'))).toEqual([]);
+  });
+
   it('that does no harm passes through 5 % and 25 %, though a replica is killed under it, and is the champion', async () => {
     await bench.model('good', 'good');
     const asking = traffic('good', 50);
