@@ -157,7 +157,7 @@ export type MaturityCell = z.infer<typeof MaturityCell>;
 export const LiveEvidence = z.object({
   since: z.iso.datetime().describe('Of the first revision with this shadow'),
   until: z.iso.datetime(),
-  due: z.int().describe('Rows that were answered while it was a shadow'),
+  due: z.int().describe('Rows that were answered while it was a shadow, in blocks that are not final'),
   scored: z.int(),
   failed: z.int().describe('Of the scored: threw, late, not finite, died'),
   slow: z.int().describe('Of the scored: over sloMs'),

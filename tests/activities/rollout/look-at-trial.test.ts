@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { holdServing } from '../../../activities/rollout/hold.ts';
 import type { ShadowStage } from '../../../schemas/index.ts';
 import { answer, label, shadow } from '../../sql/log-records.ts';
+import { flowers, register, serve } from '../../api/serving/fixture.ts';
+import * as examples from '../../bucket/examples.ts';
 import { keepHouse } from '../housekeeping/log-bucket.ts';
 import {
   answerOf,
@@ -9,6 +11,7 @@ import {
   at,
   DAY_MS,
   evidenceOf,
+  FROM,
   FROM_MS,
   HOUR_MS,
   labelOf,
@@ -112,6 +115,96 @@ describe('a look', () => {
     expect(look).toMatchObject({ over: 'overtaken', line: expect.stringContaining('bo') as string });
     expect(look.ref).toBeUndefined();
     expect(await context.stores.looks.list(MODEL)).toEqual([]);
+  });
+});
+
+describe('half a year', () => {
+  /** Every request of 26 weeks, all due and labelled. */
+  async function halfAYear(): Promise<Asked[]> {
+    trial = await openTrial();
+    const asked = Array.from({ length: 26 * 7 }, (_, day) => askedOn(day, PER_DAY)).flat();
+    await upload(trial, [...asked.map(answerOf), ...asked.map((one) => labelOf(one))], FROM_MS + 200 * DAY_MS);
+    return asked;
+  }
+  const now = FROM_MS + 201 * DAY_MS;
+
+  it('of a challenger that is better, worse, or the same as the champion', async () => {
+    const asked = await halfAYear();
+    const better = await lookAt(trial, planOf(trial), now);
+    expect(better.ref!.verdict).toMatchObject({
+      says: 'pass',
+      because: expect.stringMatching(/effect: better/) as string,
+    });
+    expect(better.over).toBeUndefined();
+    const { figures } = (await trial.context.stores.looks.read(better.ref!.key))!;
+    const mean = asked.reduce((sum, one) => sum + gain(one) / asked.length, 0);
+    expect(figures.find(({ name }) => name === 'loss')!.value).toBeCloseTo(mean, 5);
+    expect(figures.find(({ name }) => name === 'loss')).toMatchObject({ blocks: 26, rows: asked.length, coverage: 1 });
+
+    const worse = await lookAt(trial, planOf(trial, { champion: 2, challenger: 1 }), now + 1, {
+      previous: better.ref!.key,
+    });
+    expect(worse.scored).toBe(asked.length);
+    expect(worse.ref!.verdict).toMatchObject({
+      says: 'fail',
+      because: expect.stringMatching(/effect: worse/) as string,
+    });
+    const same = await lookAt(trial, planOf(trial, { challenger: 1 }), now + 2);
+    expect(same).toMatchObject({ ref: { verdict: { says: 'undecided' } }, over: 'no data' });
+    expect(same.ref!.verdict.because).toMatch(/no difference/);
+  });
+});
+
+describe('classes', () => {
+  it('of several kinds, by each version’s own probabilities', async () => {
+    trial = await openTrial();
+    const { stores } = trial.context;
+    const spec = { ...examples.spec, name: 'flowers', task: 'multiclass' as const };
+    const { hash, n } = await stores.projects.create({
+      ...examples.project(examples.sha('4')),
+      model: 'flowers',
+      spec,
+    });
+    await register(stores, 'flowers', flowers, { labelsSeenUntil: FROM });
+    // The same, but that it knows one class less.
+    const two = { kind: 'linear' as const, task: 'multiclass' as const, outputs: 2 };
+    await register(stores, 'flowers', {
+      ...flowers,
+      model: { ...two, intercepts: [1, 0], coefficients: [-1, 0] },
+      classes: ['setosa', 'versicolor'],
+    });
+    const { workflowId, runId } = trial.rollout;
+    await serve(stores, 'flowers', { champion: 2, holder: `${workflowId}/${runId}` });
+    const rollout = { ...trial.rollout, model: 'flowers', project: { n, hash } };
+    const rows = [
+      { id: 'a', petal: 2, value: 'virginica' },
+      { id: 'b', petal: 0, value: 'setosa' },
+    ];
+    const of = { model: 'flowers', eventMs: FROM_MS, maturesMs: FROM_MS + DAY_MS };
+    await upload(
+      trial,
+      rows.flatMap(({ id, petal, value }) => [
+        answer(id, { ...of, inputs: { petal } }),
+        label(`l-${id}`, { model: 'flowers', requestId: id, value, knownMs: FROM_MS }),
+      ]),
+      FROM_MS + HOUR_MS,
+    );
+    const stage: ShadowStage = { ...planOf(trial).stage, guardrails: [{ on: 'brier', margin: 0.1 }] };
+    const plan = planOf(trial, { champion: 2, challenger: 1, stage });
+    const look = await lookAt({ ...trial, rollout }, plan, FROM_MS + 2 * DAY_MS);
+    const { cells } = await evidenceOf(trial, look);
+    const softmax = (...z: number[]) => z.map((x) => Math.exp(x) / z.reduce((sum, y) => sum + Math.exp(y), 0));
+    const sums = { loss: 0, 'guardrail.brier': 0 };
+    for (const { petal, value } of rows) {
+      const truth = ['setosa', 'versicolor', 'virginica'].indexOf(value);
+      const [before, now] = [softmax(1 - petal, 0), softmax(1 - petal, 0, petal - 1)];
+      sums.loss += -Math.log(before[truth] ?? 1e-6) + Math.log(now[truth]!);
+      const brier = (p: number[]) => [0, 1, 2].reduce((sum, k) => sum + (Number(k === truth) - (p[k] ?? 0)) ** 2, 0);
+      sums['guardrail.brier'] += brier(before) - brier(now);
+    }
+    expect(cells).toMatchObject(
+      Object.entries(sums).map(([measure, sum]) => ({ measure, rows: 2, sum: expect.closeTo(sum, 5) as number })),
+    );
   });
 });
 
