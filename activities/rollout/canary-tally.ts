@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { CanaryEValue } from '../../numerics/index.ts';
 import type {
   Answer,
@@ -87,9 +88,26 @@ export class CanaryTally {
 
   /** Counts what is new in it; the rest is passed over. */
   add(answers: readonly SeenAnswer[]): void {
-    const own = answers.filter((answer) => this.#isOfStage(answer)).sort(byTime);
-    for (const answer of own) if (this.#rows.add(`${answer.row} ${answer.requestId}`)) this.#count(answer);
+    for (const answer of this.#own(answers)) this.#countOnce(answer);
     this.#version.inARow = this.#runs.longest();
+  }
+
+  /** The same, with pauses in which the process does other things: who takes over has hours of answers to add. */
+  async addInTurns(answers: readonly SeenAnswer[]): Promise<void> {
+    let counted = 0;
+    for (const answer of this.#own(answers)) {
+      this.#countOnce(answer);
+      if (++counted % IN_ONE_TURN === 0) await setImmediate();
+    }
+    this.#version.inARow = this.#runs.longest();
+  }
+
+  #own(answers: readonly SeenAnswer[]): SeenAnswer[] {
+    return answers.filter((answer) => this.#isOfStage(answer)).sort(byTime);
+  }
+
+  #countOnce(answer: SeenAnswer): void {
+    if (this.#rows.add(`${answer.row} ${answer.requestId}`)) this.#count(answer);
   }
 
   /** ln E that the canary fails more often than the champion; 0 in a bake, which has nobody beside it. */
@@ -180,6 +198,8 @@ export class CanaryTally {
     if (bin < this.#scores.length) this.#scores[bin]!++;
   }
 }
+
+const IN_ONE_TURN = 10_000;
 
 type Side = 'champion' | 'canary';
 

@@ -110,7 +110,7 @@ class Watch {
     const head = await this.#context.stores.serving.current(model);
     const overtaken = whyOvertaken(head, this.#rollout);
     const nowMs = this.#clock();
-    this.#tally.add(await this.#feed.next(nowMs));
+    await this.#tally.addInTurns(await this.#feed.next(nowMs));
     const seen = this.#judge(nowMs, head?.n ?? 0);
     this.#seen = seen;
     const line = this.#line(seen);
