@@ -148,6 +148,10 @@ export async function start(options: StartOptions): Promise<Running> {
     undo.push(async () => removeApiAddress(home));
     undo.push(() => listening.close()); // first of all: what is accepted is finished, and nothing more is accepted
     say(`API: ${url}`);
+    if (!['127.0.0.1', '::1', 'localhost'].includes(host) && (await stores.keys.list()).length === 0)
+      say(
+        `API: it listens on ${host} and the bucket has no API key, so whoever reaches it may change anything. Make one: npx gauntlet keys create --name you --scope operate --scope approve`,
+      );
     return { url, apiKey, uiUrl: temporal.uiUrl, namespace, client: connected.client, stores, serving, failed, stop };
   } catch (error) {
     await stop();

@@ -7,13 +7,22 @@ import {
   type WorkflowExecutionDescription,
 } from '@temporalio/client';
 import { refOf, type Stores } from '../../bucket/index.ts';
-import { RecordedVote, RolloutResult, RolloutStatus, type LookRef } from '../../schemas/index.ts';
+import { mayRollOut } from '../../policies/index.ts';
+import {
+  RecordedVote,
+  RolloutResult,
+  RolloutStatus,
+  ShadowStage,
+  stageContradictions,
+  type LookRef,
+} from '../../schemas/index.ts';
 import type { Actor } from '../keys.ts';
 import { ProblemError } from '../problem.ts';
+import { requireVersion } from './models.ts';
 import type { Rollout, RolloutStart, StartRolloutBody, Steered } from './shapes.ts';
 import { startWorkflow, uiLink, withTemporal, type TemporalOptions } from './temporal.ts';
 import { failureInWords, STATUS, whyNothingMoves } from './training.ts';
-import { waitForEnd } from './wait.ts';
+import { typeName, waitForEnd } from './wait.ts';
 
 /** A query needs a worker; without one it would wait for ever. */
 const QUERY_MS = 2_000;
@@ -76,6 +85,7 @@ export async function startRollout(
   const started = await start().catch(async (error: unknown) => {
     if (!(error instanceof ProblemError && error.problem.type === 'already-running')) throw error;
     if (!supersede) throw await runningInWords(o, model, error);
+    await checkPlan(o.stores, model, body);
     superseded = await endCleanly(o, model);
     return start();
   });
@@ -88,6 +98,43 @@ export async function startRollout(
     superseded,
     ...(result !== undefined && { result: RolloutResult.parse(result) }),
   };
+}
+
+/**
+ * Nothing that runs is ended for something that would be refused.
+ *
+ * @throws {ProblemError} 409 with the reason
+ */
+async function checkPlan(stores: Stores, model: string, body: StartRolloutBody): Promise<void> {
+  const { version, kind, force = false, reason } = body;
+  const { project: of } = await requireVersion(stores, model, version);
+  const [project, head] = await Promise.all([stores.projects.at(model, of.n), stores.serving.current(model)]);
+  const own = project?.spec.rollout.stages ?? [];
+  const shadow = own.find((stage) => stage.kind === 'shadow');
+  const stages =
+    kind === 'shadowTrial'
+      ? [ShadowStage.parse({ ...shadow, ...body.stage, kind: 'shadow' })]
+      : (body.stages ?? own.filter((one) => kind === 'promotion' || one.kind === 'canary' || one.kind === 'bake'));
+  const contradictions = project
+    ? stageContradictions({ ...project.spec, rollout: { ...project.spec.rollout, stages } })
+    : [];
+  const plan = mayRollOut({
+    model,
+    version,
+    door: kind,
+    stages,
+    contradictions: contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
+    champion: head?.serving.champion,
+    force,
+    reason,
+  });
+  if (plan.says !== 'refused') return;
+  throw new ProblemError({
+    status: 409,
+    type: typeName(plan.type),
+    title: 'The rollout was refused',
+    detail: `${plan.because}. The rollout that runs goes on.`,
+  });
 }
 
 /** Its result, or undefined once it is in a stage or the wait is over. */

@@ -33,9 +33,12 @@ export async function waitForEnd(
   const { type, message } = failureInWords(end.error);
   throw new ProblemError({
     status: 409,
-    type: type.replace(/([a-z])([A-Z])/g, '$1-$2').toLowerCase(),
+    type: typeName(type),
     title: `${called} was refused`,
     detail: message,
     next: started.ui ? `The workflow is at ${started.ui}` : undefined,
   });
 }
+
+/** @example typeName('NeedsStages') // 'needs-stages' */
+export const typeName = (type: string): string => type.replace(/([a-z])([A-Z])/g, '$1-$2').toLowerCase();

@@ -125,13 +125,13 @@ describe('help', () => {
 
 describe('a mistake on the command line is exit code 2', () => {
   it('in a process too, with nothing on stdout', async () => {
-    const { code, out, err } = await gauntlet(['trian', MODEL]);
+    const { code, out, err } = await gauntlet(['traim', MODEL]);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toContain('Did you mean train?');
   });
 
   it.each([
-    [['trian', MODEL], 'Did you mean train?'],
+    [['traim', MODEL], 'Did you mean train?'],
     [['train', MODEL, '--promot'], 'Did you mean --promote?'],
     [['rollback', MODEL], "required option '--reason <text>'"],
     [['train'], "missing required argument 'model'"],

@@ -42,7 +42,7 @@ it('is a table, newest first', async () => {
   expect(code).toBe(0);
   const [head, newest, oldest] = out.split('\n');
   expect(head).toMatch(/^REVISION +COMMITTED +CHAMPION +PREVIOUS +CANARY/);
-  expect(newest).toMatch(/^ +2 .* 2 +1 +- +- +ana +rollout-hotel-cancellations +version 2 passed its gate$/);
+  expect(newest).toMatch(/^ +2 .* 2 +1 +- +- +ana +rollout-hotel-cancellations +- +version 2 passed its gate$/);
   expect(oldest).toMatch(/^ +1 .* version 1 passed its gate$/);
 });
 

@@ -144,6 +144,18 @@ describe('a rollout', () => {
     });
   });
 
+  it('is not ended for one that would be refused', async () => {
+    await work();
+    const { runId } = await begin();
+    await untilState('waiting');
+    expect(await refused(begin({ stages: [], supersede: true }))).toMatchObject({
+      status: 409,
+      type: 'urn:gauntlet:needs-stages',
+      detail: expect.stringContaining('The rollout that runs goes on.'),
+    });
+    expect(await client.rollout(MODEL)).toMatchObject({ runId, state: 'running' });
+  });
+
   it('that does not end is not superseded, and nothing is started', async () => {
     await work();
     await begin();
