@@ -98,6 +98,7 @@ function inShort({ says, limitedBy, because }: Look['verdict'], rules: Look['rul
   if (limitedBy === 'blocks') return leaning ? `too early (${leaning})` : 'too early';
   if (limitedBy === 'unseen') return `too much unseen${leaning ? ` (${leaning})` : ''}`;
   if (effect.startsWith('no difference')) return 'no difference';
+  if (limitedBy?.startsWith('live.') && effect.startsWith('better')) return 'better; too little live';
   return 'undecided';
 }
 

@@ -170,6 +170,12 @@ class Demo {
     this.screen.line(`version ${version} serves at ${this.running.url}/v1/models/${MODEL}/predict`);
   }
 
+  /** A shadow that is not there yet would miss what is played, and a trial without a live part has none. */
+  private isLoaded(version: number): boolean {
+    const isLive = this.act.stages.some((stage) => stage.kind === 'shadow' && stage['live'] !== undefined);
+    return !isLive || this.running.serving.status().challengers.some((one) => one.version === version && one.loaded);
+  }
+
   private async days(): Promise<LogDay[]> {
     const days = await readBookings(EXAMPLE, { from: AS_OF, until: UNTIL, where: WHERE });
     const bookings = days.reduce((sum, { rows }) => sum + rows.length, 0);
@@ -200,10 +206,14 @@ class Demo {
     let scale: number | undefined;
     const result = await follower.follow({
       signal: this.signal,
-      onNote: (text) => screen.line(paint('dim', text)),
+      // What was planned and decided is in the looks.
+      onNote: (text) => {
+        if (text.startsWith('refused: ')) screen.line(text);
+      },
       onLook: (look, key) => {
         if (look.kind !== 'shadow' || look.evidence.kind !== 'shadow') {
-          screen.line(`${look.kind}: ${look.verdict.because}`);
+          screen.line(`${look.kind}: ${look.verdict.says}`);
+          this.why(look);
           return;
         }
         const line = trialLine(look);
@@ -216,13 +226,16 @@ class Demo {
           screen.line(paint('dim', trialHead(screen.width, scale)));
         }
         screen.line(trialRow(line, screen.width, scale));
-        if (look.verdict.says === 'pass') stop();
+        if (look.verdict.says === 'pass') {
+          stop();
+          this.why(look);
+        }
       },
       onStatus: (status) => {
         if (failed) throw failed;
         if (status.state === 'planning')
           screen.live('planning: the recipe under two more seeds, the noise of a week, placebo trials …');
-        else if (!traffic && status.at === 0 && status.state === 'running')
+        else if (!traffic && status.at === 0 && status.state === 'running' && this.isLoaded(challenger))
           traffic = player
             .replay({
               daysPerSecond: this.options.daysPerSecond ?? act.daysPerSecond,
@@ -239,10 +252,16 @@ class Demo {
     this.signal.removeEventListener('abort', stop);
     await traffic;
     this.told.trial = result;
-    if (result) screen.line(`${paint('bold', result.outcome)}: ${result.because}`);
+    if (result) screen.line(`${paint('bold', result.outcome)}: ${result.because}`.slice(0, 4 * screen.width));
   }
 
   private follower!: RolloutFollower;
+
+  /** Every rule of a verdict, a line each. */
+  private why({ verdict }: Look): void {
+    for (const rule of verdict.because.split('; '))
+      this.screen.line(paint('dim', `  ${rule}`.slice(0, this.screen.width)));
+  }
 
   private showTraffic(more = ''): void {
     const { date, tally } = this.player;
@@ -362,11 +381,11 @@ class Demo {
   }
 }
 
-/** A look of a canary or a bake, in a line; undefined while it has nothing to tell. */
+/** The word of a canary or a bake in a line; undefined while there is none. */
 function watchedLine({ kind, verdict: { says, because }, evidence, plan }: Look): string | undefined {
   const watched =
     evidence.kind === 'canary' ? evidence.canary : evidence.kind === 'bake' ? evidence.champion : undefined;
-  if (!watched) return `${kind}: ${because}`;
+  if (!watched) return undefined;
   if (says !== 'pass' && says !== 'fail') return undefined;
   const name = plan.kind === 'canary' ? `canary ${100 * plan.stage.weight} %` : kind;
   const counted = `${watched.units} bookings, ${watched.failedAttempts} of ${watched.attempts} attempts failed`;

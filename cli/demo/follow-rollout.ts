@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiProblem, type Client } from '../../api/client.ts';
+import { ApiProblem, ApiUnreachable, type Client } from '../../api/client.ts';
 import type { Look, RolloutResult, RolloutStatus } from '../../schemas/index.ts';
 
 const POLL_MS = 400;
+/** A busy machine's Temporal is waited for; longer than this it is gone. */
+const PATIENCE_MS = 60_000;
 /** Of looks that were made between two polls. */
 const MOST_MISSED = 50;
 
@@ -34,7 +36,7 @@ export class RolloutFollower {
   /** @returns how it ended; undefined where `until` said so before, or the signal did */
   async follow(o: Followed): Promise<RolloutResult | undefined> {
     while (!o.signal.aborted) {
-      const { runId, status, state, result, failure } = await this.#client.rollout(this.#model);
+      const { runId, status, state, result, failure } = await patiently(() => this.#client.rollout(this.#model));
       if (runId !== this.#runId) throw new Error(`another rollout of ${this.#model} began: ${runId}`);
       if (status) {
         for (const { key, look } of await this.#looksSince(status)) o.onLook(look, key);
@@ -68,7 +70,7 @@ export class RolloutFollower {
 
   async #look(key: string): Promise<Look | undefined> {
     try {
-      return (await this.#client.look(this.#model, key)).look;
+      return (await patiently(() => this.#client.look(this.#model, key))).look;
     } catch (error) {
       if (error instanceof ApiProblem && error.status === 404) return undefined;
       throw error;
@@ -78,3 +80,15 @@ export class RolloutFollower {
 
 /** A note begins with the workflow's own time. */
 const TIME = /^(refused: )?\d{4}-\d{2}-\d{2}T[\d:.]+Z /;
+
+/** Asks again where Temporal or the API does not answer just now. Only for what may be asked twice. */
+export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (const until = Date.now() + PATIENCE_MS; ;)
+    try {
+      return await ask();
+    } catch (error) {
+      const passing = error instanceof ApiUnreachable || (error instanceof ApiProblem && error.status === 503);
+      if (!passing || Date.now() > until) throw error;
+      await sleep(POLL_MS);
+    }
+}

@@ -23,8 +23,8 @@ const MOST_FAILURES_KEPT = 5;
 const LATENCIES_KEPT = 2_000;
 /** As many as a person's app would send at once; one row each. */
 const CONNECTIONS = 8;
-/** Well under what one request may carry (1,000). */
-const ROWS_PER_REQUEST = 500;
+/** Well under what one request may carry (1,000): the shadow has to keep up. */
+const ROWS_PER_REQUEST = 100;
 const LABELS_PER_REQUEST = 5_000;
 const WAIT_MS = 50;
 

@@ -129,6 +129,7 @@ describe('a look in one line', () => {
     ['too much unseen (leaning worse)', { says: 'undecided', limitedBy: 'unseen', effect: 'leaning worse: mean' }],
     ['too much unseen', { says: 'undecided', limitedBy: 'unseen' }],
     ['no difference', { says: 'undecided', limitedBy: 'effect', effect: 'no difference: the two models say the same' }],
+    ['better; too little live', { says: 'undecided', limitedBy: 'live.requests', effect: 'better: mean logLoss' }],
     ['undecided', { says: 'undecided', limitedBy: 'effect' }],
   ])('says: %s', (says, o) => {
     expect(trialLine(shadow(o)).says).toBe(says);
