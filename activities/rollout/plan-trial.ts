@@ -37,7 +37,8 @@ import { rawRow } from '../pipeline/register.ts';
 import { knownWhen, readSplit } from '../pipeline/split.ts';
 import { bothVersions, labelTerms, newestTime, pinnedSpec, trialTerms } from './look-at-trial.ts';
 import { lossOfTrial } from './losses.ts';
-import { scoreLog, whyNotComparable, type Scored } from './score-log.ts';
+import { scoreLog, whyNotComparable } from './score-log.ts';
+import type { Scored } from './scorer.ts';
 import { runParts } from './twins.ts';
 
 /** Fewer weeks of the model's own log say too little; then backtest rows are asked. */
@@ -285,7 +286,8 @@ async function onSealedRows(
   const all = await loadRows(context, sealed, spec, graph, spec.backtest?.where);
   const knownAt = knownWhen(all);
   const seconds = (time: string) => instantMs(time) / 1000;
-  const [fromS, nowS] = [seconds(trial.from), seconds(now)];
+  // By the log's own time nothing of what came after `from` is known yet, or the log would have it.
+  const [fromS, nowS] = [seconds(trial.from), seconds(trial.logTime ? trial.from : now)];
   const untilS = spec.backtest ? seconds(spec.backtest.until) : Infinity;
   const later = indices(
     all,

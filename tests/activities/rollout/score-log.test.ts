@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lossOfTrial, meanLosses } from '../../../activities/rollout/losses.ts';
-import { openScorer, whyNotComparable } from '../../../activities/rollout/score-log.ts';
+import { openChildScorer } from '../../../activities/rollout/child-scorer.ts';
+import { whyNotComparable } from '../../../activities/rollout/score-log.ts';
+import { openScorer } from '../../../activities/rollout/scorer.ts';
 import type { ModelVersion, RawRow } from '../../../schemas/index.ts';
+import { registerOdd, slow } from '../../api/serving/challenger/odd-graphs.ts';
 import { bookings, constant, flowers, overflowing, register, temporaryStores } from '../../api/serving/fixture.ts';
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
@@ -46,6 +49,29 @@ describe('a scorer', () => {
     ]);
     expect(await score('constant', [])).toEqual([]);
   });
+});
+
+describe('a scorer in a process of its own', () => {
+  it('says what the other says', async () => {
+    const rows = Array.from({ length: 3_000 }, (_, i): RawRow | null => (i % 7 === 0 ? null : { petal: i / 1_000 }));
+    const scorer = await openChildScorer(temporary.stores, versions['flowers']!);
+    expect(await scorer.score(rows, new Float64Array(rows.length))).toEqual(await score('flowers', rows));
+    await scorer.close();
+  }, 120_000);
+
+  it('is ended where it hangs, and gives nothing for these rows; after three times it is not asked any more', async () => {
+    const hangs = await registerOdd(temporary.stores, 'hangs', await slow());
+    const scorer = await openChildScorer(temporary.stores, hangs, { batchMs: 3_000 });
+    const rows = Array.from({ length: 2_048 * 5 }, (_, i): RawRow => ({
+      x: i,
+      ms: i >= 2_048 && i % 2_048 === 5 ? 1e9 : 0,
+    }));
+    const scores = await scorer.score(rows, new Float64Array(rows.length));
+    await scorer.close();
+    expect(scores.slice(0, 2_048)).toEqual(rows.slice(0, 2_048).map(({ x }) => [x]));
+    expect(scores.slice(2_048).every((one) => one === null)).toBe(true);
+    expect(scores.length).toBe(rows.length);
+  }, 120_000);
 });
 
 describe('two versions', () => {
