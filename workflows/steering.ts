@@ -149,8 +149,8 @@ function whyNoVote(state: RolloutState, says: Says, { by, look }: Vote): string 
   const hasDigits = look !== undefined && look.length >= 8 && plan.sha256?.startsWith(look.toLowerCase());
   if (look !== undefined && look !== plan.look && !hasDigits)
     return `it is on look ${look}, and ${plan.look ? `${plan.look} (${plan.sha256!.slice(0, 8)}) is asked about` : 'no look is asked about'}`;
-  if (state.hearing.has(by) || state.votes.some((other) => other.counts && other.by === by))
-    return `${by} has voted already`;
+  if (state.hearing.has(by)) return `a vote of ${by} is being checked: say it again in a moment`;
+  if (state.votes.some((other) => other.counts && other.by === by)) return `${by} has voted already`;
   if (state.votes.length >= MOST_VOTES) return `${MOST_VOTES} votes are recorded already`;
   return undefined;
 }

@@ -16,11 +16,17 @@ import { upload } from '../activities/housekeeping/log-bucket.ts';
 import { project, spec as churn } from '../bucket/examples.ts';
 import { temporalBinary } from '../servers/temporal.ts';
 import { startInProcess } from '../e2e/in-process.ts';
+import { recordRollouts } from './record-rollouts.ts';
 import { visits, writeSmallProject } from '../e2e/small-project.ts';
 import { answer, DAY_MS } from '../sql/log-records.ts';
 
 const TO = fileURLToPath(new URL('../histories', import.meta.url));
 const names = process.argv.slice(2);
+await mkdir(TO, { recursive: true });
+await recordRollouts(async (name, workflowId, history) => {
+  if (names.length === 0 || names.includes(name)) await keep(name, workflowId, history);
+});
+if (names.length > 0 && names.every((name) => name.startsWith('rollout-'))) process.exit(0);
 const gauntlet = await startInProcess();
 
 async function record(name: string, type: string, workflowId: string, input: unknown): Promise<void> {
@@ -33,12 +39,15 @@ async function record(name: string, type: string, workflowId: string, input: unk
     { maxBuffer: 64e6 },
   );
   const history = JSON.parse(stdout) as { events: unknown[] };
+  await keep(name, workflowId, history);
+}
+
+async function keep(name: string, workflowId: string, history: { events: unknown[] }): Promise<void> {
   await writeFile(join(TO, `${name}.json`), JSON.stringify({ workflowId, history }, withoutPaths, 1) + '\n');
   process.stdout.write(`${name}: ${history.events.length} events\n`);
 }
 
 try {
-  await mkdir(TO, { recursive: true });
   const { bucket, logHours } = gauntlet.stores;
   const kept = ModelSpec.parse({ ...churn, label: {}, retention: { logDays: 7 } });
   await gauntlet.stores.projects.create({ ...project('a'.repeat(64)), spec: kept });

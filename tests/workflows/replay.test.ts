@@ -41,6 +41,23 @@ describe('golden histories', () => {
       'promotion-needs-stages.json',
       'promotion-promoted.json',
       'rollback.json',
+      'rollout-approval-expired.json',
+      'rollout-approval-rejected.json',
+      'rollout-approval-reopened.json',
+      'rollout-bake-rolled-back.json',
+      'rollout-blind.json',
+      'rollout-canary-held.json',
+      'rollout-canary-rolled-back-by-hand.json',
+      'rollout-canary-rolled-back.json',
+      'rollout-canary-steered.json',
+      'rollout-cancelled.json',
+      'rollout-overtaken.json',
+      'rollout-promoted-through-all-stages.json',
+      'rollout-shadow-no-data.json',
+      'rollout-shadow-open.json',
+      'rollout-shadow-plan-refused.json',
+      'rollout-shadow-rejected.json',
+      'rollout-shadow-trial-passed.json',
       'training-pipeline-halted-at-expectations.json',
       'training-pipeline-halted-at-gate.json',
       'training-pipeline-promoted.json',
@@ -58,27 +75,63 @@ describe('golden histories', () => {
       ).resolves.toBeUndefined();
   });
 
-  it('do not replay with a step left out: this test can fail', async () => {
-    // Inside the project, so that the copy finds the packages.
-    await mkdir(join(ROOT, '.gauntlet'), { recursive: true });
-    const mutant = await mkdtemp(join(ROOT, '.gauntlet', 'mutant-'));
-    try {
-      for (const folder of ['workflows', 'schemas'])
-        await cp(join(ROOT, folder), join(mutant, folder), { recursive: true });
-      const path = join(mutant, 'workflows', 'training-pipeline.ts');
-      const source = await readFile(path, 'utf8');
-      const changed = source.replace(/steps\.evaluate\.executeWithOptions/, 'steps.lookAtGate.executeWithOptions');
-      expect(changed).not.toBe(source);
-      await writeFile(path, changed);
-      const workflowBundle = await bundle(join(mutant, 'workflows', 'index.ts'));
-      const { workflowId, history } = (await histories()).find(
-        ({ name }) => name === 'training-pipeline-registered.json',
-      )!;
-      await expect(Worker.runReplayHistory({ ...shared, workflowBundle }, history, workflowId)).rejects.toThrow(
-        /[Nn]ondeterminism/,
-      );
-    } finally {
-      await rm(mutant, { recursive: true, force: true });
-    }
+  it.each([
+    [
+      'training-pipeline-registered',
+      'training-pipeline.ts',
+      'steps.evaluate.executeWith',
+      'steps.lookAtGate.executeWith',
+    ],
+    ['rollout-shadow-open', 'stages.ts', 'await sleepUntil(trial.nextLookMs,', 'await sleepUntil(0,'],
+    ['rollout-promoted-through-all-stages', 'stages.ts', '      mark({ stage: stage.kind });\n', ''],
+  ])('do not replay with a step changed (%s): this test can fail', async (name, file, from, to) => {
+    await changed(
+      `workflows/${file}`,
+      (source) => source.replace(from, to),
+      async (workflowBundle) => {
+        const { workflowId, history } = (await histories()).find((one) => one.name === `${name}.json`)!;
+        await expect(Worker.runReplayHistory({ ...shared, workflowBundle }, history, workflowId)).rejects.toThrow(
+          /[Nn]ondeterminism/,
+        );
+      },
+    );
+  });
+
+  it('of an open trial replay with other thresholds: those of policies are in no workflow, and the plan is pinned', async () => {
+    const other = (source: string) =>
+      source
+        .replace('alpha: Alpha.default(0.05)', 'alpha: Alpha.default(0.01)')
+        .replace('.default(0.1)', '.default(0.5)');
+    await changed('schemas/stage.ts', other, async (workflowBundle) => {
+      expect(workflowBundle.code).not.toContain('function judgeShadow');
+      for (const { name, workflowId, history } of await histories())
+        if (name.startsWith('rollout-'))
+          await expect(
+            Worker.runReplayHistory({ ...shared, workflowBundle }, history, workflowId),
+            name,
+          ).resolves.toBeUndefined();
+    });
   });
 });
+
+/** A bundle of the workflows with one file changed. */
+async function changed(
+  file: string,
+  change: (source: string) => string,
+  use: (bundle: Awaited<ReturnType<typeof bundleWorkflowCode>>) => Promise<void>,
+): Promise<void> {
+  // Inside the project, so that the copy finds the packages.
+  await mkdir(join(ROOT, '.gauntlet'), { recursive: true });
+  const mutant = await mkdtemp(join(ROOT, '.gauntlet', 'mutant-'));
+  try {
+    for (const folder of ['workflows', 'schemas'])
+      await cp(join(ROOT, folder), join(mutant, folder), { recursive: true });
+    const source = await readFile(join(mutant, file), 'utf8');
+    const mutated = change(source);
+    expect(mutated).not.toBe(source);
+    await writeFile(join(mutant, file), mutated);
+    await use(await bundle(join(mutant, 'workflows', 'index.ts')));
+  } finally {
+    await rm(mutant, { recursive: true, force: true });
+  }
+}

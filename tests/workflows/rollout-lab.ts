@@ -71,6 +71,8 @@ export interface Lab {
   result(handle: WorkflowHandle): Promise<RolloutResult>;
   status(handle: WorkflowHandle): Promise<RolloutStatus>;
   serving(model: string): Promise<object>;
+  /** Ends the pipeline worker, and starts one with another build of the workflows. */
+  deploy(bundle: WorkflowBundleWithSourceMap): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -103,18 +105,18 @@ export async function startLab(
   const models = new Map<string, { script: Script; asked: Asked[] }>();
   const scripted = scriptedActivities((name) => models.get(name)!);
   const connected = { connection: env.nativeConnection, namespace: env.namespace ?? 'default', context };
-  const workers: Worker[] = [
-    await createPipelineWorker({
+  const pipeline = async (bundle: WorkflowBundleWithSourceMap): Promise<Worker> =>
+    createPipelineWorker({
       ...connected,
-      bundle: o.bundle ?? (await bundleWorkflows()),
+      bundle,
       overrides: { activities: { ...createPipelineActivities(context), ...scripted.pipeline }, ...o.worker },
-    }),
-    await createTrainingWorker({
-      ...connected,
-      overrides: { activities: { ...createTrainingActivities(context), ...scripted.training } },
-    }),
-  ];
-  const runs = workers.map((worker) => worker.run());
+    });
+  const training = await createTrainingWorker({
+    ...connected,
+    overrides: { activities: { ...createTrainingActivities(context), ...scripted.training } },
+  });
+  let worker = await pipeline(o.bundle ?? (await bundleWorkflows()));
+  const runs = [worker.run(), training.run()];
   return {
     env,
     stores,
@@ -137,8 +139,14 @@ export async function startLab(
     async serving(model) {
       return (await stores.serving.current(model))!.serving;
     },
+    async deploy(bundle) {
+      worker.shutdown();
+      await runs[0];
+      worker = await pipeline(bundle);
+      runs[0] = worker.run();
+    },
     async stop() {
-      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+      for (const one of [worker, training]) if (one.getState() === 'RUNNING') one.shutdown();
       await Promise.allSettled(runs);
       await env.teardown();
       await rm(folder, { recursive: true, force: true });
