@@ -203,6 +203,72 @@ describe('by hand, against a process that is up', () => {
       await servedBy(2);
     });
 
+    it('a rollout waits for a word, which the temporal command can give it', { timeout: 180_000 }, async () => {
+      const input = { model: 'small', version: 1, stages: [{ kind: 'approval' }] };
+      const start = ['workflow', 'start', '--type', 'promotion', '--task-queue', 'gauntlet', '--fail-existing'];
+      const byHand = [...start, '--workflow-id', 'rollout-small', '--input', JSON.stringify(input)];
+      expect(await temporal(byHand)).toMatchObject({ code: 0 });
+      await waits();
+      const { code, stdout } = await gauntlet('rollout', 'small');
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/The promotion of small version 1 runs since .*, at stage 1 of 1 \(approval\), waiting/);
+      expect(stdout).toMatch(/^→ +1 approval +a word within 7 days, else rejected$/m);
+      const again = await gauntlet('promote', 'small', '--to', '1');
+      expect(again.code).toBe(1);
+      expect(again.stderr).toMatch(/running already.*the promotion of version 1 since .*\(approval\), waiting/);
+      expect(again.stderr).toContain('--supersede');
+      const vote = ['--name', 'approve', '--input', '{"by":"ana","reason":"it was better"}'];
+      expect(await temporal(['workflow', 'signal', '--workflow-id', 'rollout-small', ...vote])).toMatchObject({
+        code: 0,
+      });
+      const followed = await gauntlet('rollout', 'small', '--follow', '--json');
+      expect(followed.code, followed.stderr).toBe(0);
+      expect(JSON.parse(followed.stdout)).toMatchObject({ result: { outcome: 'promoted', version: 1 } });
+      const { entries } = await answerOf<{ entries: object[] }>('history', 'small');
+      expect(entries[0]).toMatchObject({ champion: 1, verdict: { kind: 'approval', says: 'pass' } });
+      await servedBy(1);
+    });
+
+    it(
+      'with a key of the bucket, a word is verified, and nobody else changes anything',
+      { timeout: 180_000 },
+      async () => {
+        const made = await gauntlet('keys', 'create', '--name', 'ana', '--scope', 'approve', '--scope', 'operate');
+        expect(made.code, made.stderr).toBe(0);
+        await new Promise((done) => setTimeout(done, 1_100)); // it is known within a second
+        const stages = join(machine.folder, 'approval.yaml');
+        await writeFile(stages, '- { kind: approval }\n');
+        const promote = ['promote', 'small', '--to', '2', '--stages', stages];
+        expect(await gauntlet(...promote)).toMatchObject({
+          code: 1,
+          stderr: expect.stringContaining('GAUNTLET_API_KEY'),
+        });
+        const keyed = { ...env, GAUNTLET_API_KEY: made.stdout.trim() };
+        const begun = await runGauntlet(promote, keyed);
+        expect(begun.code, begun.stderr).toBe(0);
+        expect(begun.stdout).toContain('rollout-small of version 2 is under way');
+        await waits();
+        const approved = await runGauntlet(['approve', 'small', '--reason', 'seen', '--json'], keyed);
+        expect(approved.code, approved.stderr).toBe(0);
+        expect(JSON.parse(approved.stdout)).toMatchObject({ vote: { by: 'ana', verified: true, channel: 'api' } });
+        await servedBy(2);
+        const looks = await answerOf<{ looks: object[] }>('looks', 'small', '--kind', 'approval');
+        expect(looks.looks).toHaveLength(2);
+      },
+    );
+
+    async function waits(): Promise<void> {
+      await expect
+        .poll(
+          async () => {
+            const answer = await fetch(`http://127.0.0.1:${env['PORT']}/v1/models/small/rollout`);
+            return ((await answer.json()) as { status?: { state: string } }).status?.state;
+          },
+          { timeout: 60_000 },
+        )
+        .toBe('waiting');
+    }
+
     it('doctor finds nothing that fails', async () => {
       const { says, checks } = await answerOf<{ says: string; checks: { check: string; says: string }[] }>('doctor');
       expect(checks.filter((check) => check.says === 'fail')).toEqual([]);
@@ -223,7 +289,7 @@ describe('by hand, against a process that is up', () => {
       expect((await gauntlet('status')).code).toBe(3);
       const { code, stdout, stderr } = await gauntlet('rollback', 'small', '--to', '1', '--reason', 'night', '--json');
       expect(code, stderr).toBe(0);
-      expect(JSON.parse(stdout)).toMatchObject({ model: 'small', from: 2, to: 1, revision: 4 });
+      expect(JSON.parse(stdout)).toMatchObject({ model: 'small', from: 2, to: 1 });
       expect(stderr).toContain('rolling back on the bucket itself');
       const doctor = await gauntlet('doctor', '--json');
       expect(doctor.code).toBe(3);
