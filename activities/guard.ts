@@ -6,13 +6,32 @@ const HEARTBEAT_MS = 3_000;
 type Activity = (...args: never[]) => Promise<unknown>;
 
 /**
- * Wraps activities with the two manners that all of them share.
+ * Activities that read or write an object or two, or wait. A worker runs many of them at once, so that what watches a
+ * canary for hours holds up neither a rollback nor a training; the rest, which fill memory and cores, take turns.
+ */
+const LIGHT = new Set([
+  'watch',
+  'planRollout',
+  'serve',
+  'routeStage',
+  'finishRollout',
+  'rollBack',
+  'recordApproval',
+  'checkVote',
+  'remind',
+]);
+/** DuckDB and ONNX work at once in one process: each may take its limit of memory. */
+const AT_ONCE = 8;
+
+/**
+ * Wraps activities with the manners that all of them share.
  *
  * They heartbeat while they run, so that the death of a worker is noticed in seconds and the step is given to another;
  * and a mistake of a person (UserError) becomes a failure that is not retried, with its own text. Everything else flies,
  * and Temporal retries it.
  */
 export function guarded<A extends { [Name in keyof A]: Activity }>(activities: A): A {
+  const turns = new Turns(AT_ONCE);
   const wrapped = Object.entries<Activity>(activities).map(([name, activity]) => [
     name,
     async (...args: never[]) => {
@@ -20,7 +39,7 @@ export function guarded<A extends { [Name in keyof A]: Activity }>(activities: A
       // An activity that reports its own progress overrides this: later details win, the beat is what counts.
       const beat = setInterval(() => beatAgain(context), HEARTBEAT_MS);
       try {
-        return await activity(...args);
+        return await (LIGHT.has(name) ? activity(...args) : turns.run(() => activity(...args), context));
       } catch (error) {
         if (error instanceof UserError)
           throw ApplicationFailure.create({
@@ -38,6 +57,47 @@ export function guarded<A extends { [Name in keyof A]: Activity }>(activities: A
     },
   ]);
   return Object.fromEntries(wrapped) as A;
+}
+
+/** At most so many at once; who waits and is cancelled meanwhile is not begun. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(atOnce: number) {
+    this.#free = atOnce;
+  }
+
+  async run<T>(work: () => Promise<T>, { cancelled }: Context): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await this.#turn(cancelled);
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+
+  async #turn(cancelled: Promise<never>): Promise<void> {
+    let begin: () => void = () => {};
+    const turn = new Promise<void>((done) => (begin = done));
+    this.#waiting.push(begin);
+    try {
+      await Promise.race([turn, cancelled]);
+    } catch (error) {
+      const at = this.#waiting.indexOf(begin);
+      if (at >= 0) this.#waiting.splice(at, 1);
+      else {
+        // Its turn came in the same moment: it goes to the next.
+        const next = this.#waiting.shift();
+        if (next) next();
+        else this.#free++;
+      }
+      throw error;
+    }
+  }
 }
 
 // A bare heartbeat would replace the progress in the details by nothing, so the last progress is said again.

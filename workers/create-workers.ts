@@ -45,7 +45,7 @@ export async function createPipelineWorker(o: {
     taskQueue: TASK_QUEUE,
     workflowBundle: o.bundle,
     activities: createPipelineActivities(o.context),
-    maxConcurrentActivityTaskExecutions: 8,
+    maxConcurrentActivityTaskExecutions: 200, // most of them watch and wait; what works takes turns by itself
     ...o.overrides,
   });
 }
