@@ -32,7 +32,7 @@ export interface Rate {
 /** False promotions by what was taken for a block. */
 export async function drawRates(rates: Rate[], o: { alpha: number; most: number }): Promise<void> {
   const left = 290;
-  const x = scale([0, 1], [left, WIDTH - 40]);
+  const x = scale([0, 0.6], [left, WIDTH - 60]);
   const rowHeight = 26;
   const top = 62;
   const bottom = top + rates.length * rowHeight;
@@ -41,12 +41,12 @@ export async function drawRates(rates: Rate[], o: { alpha: number; most: number 
     text(
       16,
       42,
-      `Blocks of a week keep the promise of ${o.alpha}; days and requests do not. Bars: two bounds of 95 % each.`,
+      `Blocks of a week keep the promise of ${100 * o.alpha} %, of a request never, of a day on some logs only. Bars: bounds of 95 %.`,
       'small',
     ),
-    ...[0, 0.25, 0.5, 0.75, 1].flatMap((at) => [
+    ...[0, 0.2, 0.4, 0.6].flatMap((at) => [
       line(x(at), top - 8, x(at), bottom, 'grid'),
-      text(x(at), bottom + 18, `${100 * at} %`, 'small', 'middle'),
+      text(x(at), bottom + 18, `${Math.round(100 * at)} %`, 'small', 'middle'),
     ]),
     line(x(o.most), top - 8, x(o.most), bottom, 'limit'),
     text(x(o.most) + 4, bottom + 34, '1.5 alpha', 'small', 'middle'),
@@ -58,7 +58,7 @@ export async function drawRates(rates: Rate[], o: { alpha: number; most: number 
       text(left - 12, y + 4, `${data}, by ${unit}`, '', 'end'),
       `<line x1="${n(x(lower))}" y1="${y}" x2="${n(x(upper))}" y2="${y}" stroke="${colour}" stroke-width="3"/>`,
       `<circle cx="${n(x(rate))}" cy="${y}" r="4.5" fill="${colour}"/>`,
-      text(x(upper) + 10, y + 4, `${(100 * rate).toFixed(1)} %`),
+      text(Math.max(x(upper), x(o.most)) + 10, y + 4, `${(100 * rate).toFixed(1)} %`),
     );
   });
   await write('false-promotions', bottom + 46, parts, 'Rates of false promotion by unit of evidence');
