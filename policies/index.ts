@@ -13,7 +13,7 @@ export { judgeCanary } from './canary.ts';
 export { judgeBake } from './bake.ts';
 export { watchOver, type WatchOver } from './watched.ts';
 export { judgeApproval, mayVote } from './approval.ts';
-export { expectedBlocks, judgePlanning, seenAfter, tightestAt, type Expectable } from './planning.ts';
+export { expectedBlocks, judgePlanning, seenAfter, tightestAt, worthFindingOf, type Expectable } from './planning.ts';
 export {
   coverageByBlock,
   maturityOf,

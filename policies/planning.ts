@@ -1,7 +1,8 @@
 /**
  * Can this trial decide within its time?
  *
- * - The plan reckons with an improvement of worthFinding (default twice the minimum effect). One that is not above the
+ * - The plan reckons with an improvement of worthFinding (default twice the minimum effect, or what offline evaluation found
+ *   where that is more). One that is not above the
  *   minimum effect can never be called better: refused.
  * - Expected is the first block at whose end the band of such an improvement clears the minimum effect, with at least 8
  *   blocks and at most maxUnseen of the requests in strata that are not seen yet. A stratum's block counts once it has
@@ -90,11 +91,20 @@ function radiusAfter(question: Expectable, n: number): number | undefined {
   return Number.isFinite(s) ? confidenceRadius(blocks, s, r, alpha, 1) : undefined;
 }
 
+/** The improvement that a plan reckons with. */
+export function worthFindingOf(
+  stage: { worthFinding?: number | undefined },
+  minimumEffect: number,
+  effect: number | null | undefined,
+): number {
+  return stage.worthFinding ?? Math.max(2 * minimumEffect, isNumber(effect) ? effect : 0);
+}
+
 export function judgePlanning(plan: PlanningPlan, evidence: PlanningEvidence): Judgement {
   const { stage } = plan;
   const { sdOfBlocks, strata } = evidence;
   const minimumEffect = stage.minimumEffect ?? evidence.minimumEffect;
-  const worthFinding = stage.worthFinding ?? 2 * minimumEffect;
+  const worthFinding = worthFindingOf(stage, minimumEffect, evidence.effect);
   const question: Expectable = { ...stage, sdOfBlocks, minimumEffect, worthFinding, strata };
   const known = figuresRule(evidence, question);
   if (known.says !== 'pass') return judgement([known], []);

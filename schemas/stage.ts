@@ -65,7 +65,9 @@ export const ShadowStage = z
       .number()
       .gt(0)
       .optional()
-      .describe('Improvement that the plan reckons with; default twice the minimum effect'),
+      .describe(
+        'Improvement that the plan reckons with; default twice the minimum effect, or what offline evaluation found if that is more',
+      ),
     maxUnseen: z
       .number()
       .min(0)

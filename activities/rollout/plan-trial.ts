@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookKey, refOf } from '../../bucket/index.ts';
 import { mixtureParameter, placeboRate, Random, stratifiedBand, type Cell } from '../../numerics/index.ts';
-import { expectedBlocks, hasMatured, judge, tightestAt } from '../../policies/index.ts';
+import { expectedBlocks, hasMatured, judge, tightestAt, worthFindingOf } from '../../policies/index.ts';
 import {
   instantMs,
   UserError,
@@ -207,11 +207,12 @@ async function measure(
   const losses = seeds.map(({ testLoss }) => testLoss);
   const range = losses.length > 1 ? Math.max(...losses) - Math.min(...losses) : 0;
   const minimumEffect = stage.minimumEffect ?? Math.max(LEAST_EFFECT, range);
+  const effect = measured.isFair ? (band.mean ?? null) : null;
   const expected = expectedBlocks({
     ...stage,
     sdOfBlocks: band.s,
     minimumEffect,
-    worthFinding: stage.worthFinding ?? 2 * minimumEffect,
+    worthFinding: worthFindingOf(stage, minimumEffect, effect),
     strata,
   });
   const placebo = placeboOf(measured, trial, tightestAt(stage.tightestAt, expected));
@@ -222,7 +223,7 @@ async function measure(
     rowsPerBlock: band.blocks === 0 ? 0 : band.rows / band.blocks,
     sdOfBlocks: band.s,
     designEffect: band.designEffect ?? null,
-    effect: measured.isFair ? (band.mean ?? null) : null,
+    effect,
     seeds,
     minimumEffect,
     strata,

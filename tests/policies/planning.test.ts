@@ -25,7 +25,7 @@ const evidence = (over: Partial<PlanningEvidence> = {}): PlanningEvidence => ({
   rowsPerBlock: 700,
   sdOfBlocks: 0.012,
   designEffect: 12,
-  effect: 0.03,
+  effect: 0.015,
   seeds: [
     { seed: 1, testLoss: 0.41 },
     { seed: 2, testLoss: 0.42 },
@@ -133,6 +133,10 @@ describe('planning', () => {
     expect(told(judgement)).toMatchSnapshot();
   });
 
+  it('reckons with what offline evaluation found, where that is more than twice the minimum effect', () => {
+    const { figures } = judgePlanning(plan(), evidence({ effect: 0.03 }));
+    expect(figures.find(({ name }) => name === 'worthFinding')?.value).toBe(0.03);
+  });
   it('shows its figures', () => {
     expect(judgePlanning(plan(), evidence()).figures).toMatchInlineSnapshot(`
       [
@@ -159,7 +163,7 @@ describe('planning', () => {
         {
           "limit": 0.01,
           "name": "effect",
-          "value": 0.03,
+          "value": 0.015,
         },
       ]
     `);
