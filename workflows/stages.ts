@@ -20,45 +20,22 @@ import {
   proxyActivities,
   setCurrentDetails,
 } from '@temporalio/workflow';
-import type { PipelineActivities } from '../activities/index.ts';
+import type { PipelineActivities, TrainingActivities } from '../activities/index.ts';
 import type { RolloutQuestion } from '../activities/rollout/rollout.ts';
 import {
   durationMs,
   TRAINING_TASK_QUEUE,
   type ApprovalEvidence,
   type ApprovalPlan,
-  type Cause,
   type LookRef,
   type OpenRollout,
-  type PlannedTrial,
   type RolloutResult,
-  type ShadowPlan,
   type Stage,
   type TrialLook,
 } from '../schemas/index.ts';
 import { causeOf, expectWorkflowId, mark, now, OUR_MISTAKES } from './manners.ts';
 import { nameOf, opens, RolloutState, type Asked, type Trial } from './rollout-state.ts';
 import { hear } from './steering.ts';
-
-interface Trials {
-  planTrial(rollout: OpenRollout, stage: number, twins: Twin[], now: string, cause: Cause): Promise<PlannedTrial>;
-  lookAtTrial(
-    rollout: OpenRollout,
-    stage: number,
-    plan: ShadowPlan,
-    o: { now: string; startedAt: string; previous?: string },
-    cause: Cause,
-  ): Promise<TrialLook>;
-}
-interface Twin {
-  seed: number;
-  onnx: string;
-  testLoss: number;
-  line: string;
-}
-interface Twins {
-  prepareTwin(rollout: OpenRollout, k: number): Promise<Twin>;
-}
 
 const quick = {
   startToCloseTimeout: '30 seconds', // one object read or written
@@ -76,13 +53,13 @@ const { remind } = proxyActivities<PipelineActivities>({
   ...quick,
   retry: { maximumAttempts: 5, nonRetryableErrorTypes: OUR_MISTAKES }, // the next reminder comes
 });
-const { planTrial, lookAtTrial } = proxyActivities<Trials>({
+const { planTrial, lookAtTrial } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '2 hours', // every request of the trial scored by both versions, at its first look
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend; nothing is harmed meanwhile
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
   retry: { maximumInterval: '1 minute', nonRetryableErrorTypes: OUR_MISTAKES },
 });
-const { prepareTwin } = proxyActivities<Twins>({
+const { prepareTwin } = proxyActivities<TrainingActivities>({
   taskQueue: TRAINING_TASK_QUEUE,
   startToCloseTimeout: '24 hours', // a training like the challenger's own; it resumes from checkpoints
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend
