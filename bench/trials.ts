@@ -1,12 +1,12 @@
 /**
  * Shadow trials of two equal models, looked at every day: how often is one called better by mistake? Exits with 1 if the
- * upper 95 % bound of that rate is above 1.5 alpha by week with the stage's default maxUnseen, or if requests and days pass
- * as well, whose verdicts must not be believed. A larger maxUnseen and flips by fortnight are shown and choose nothing. And
- * of models that differ: when is it seen, and what would the two-week test have said?
+ * upper 95 % bound of that rate is above 1.5 alpha by week, with the stage's default maxUnseen or one that decides early, or
+ * if requests and days pass as well, whose verdicts must not be believed. Flips by fortnight are shown and choose nothing.
+ * And of models that differ: when is it seen, and what would the two-week test have said?
  *
  *   npm run bench -- trials [trials] [draw]
  */
-import { clopperPearson, Random } from '../numerics/index.ts';
+import { clopperPearson, LEAST_BLOCKS, Random } from '../numerics/index.ts';
 import { bookingLog } from './support/booking-log.ts';
 import { scoredBookings, type Recipe } from './support/bookings.ts';
 import { drawBand, drawPower, drawRates, type Rate } from './support/figures.ts';
@@ -29,7 +29,7 @@ const { alpha } = A_A;
 const MOST = 1.5 * alpha;
 /** Eight months of bookings made at most 180 days ahead: longer ones are cut off in the data. */
 const MAX_LEAD_DAYS = 180;
-/** Of a stage that says nothing else: what the promise is about. And a stage that would rather decide early. */
+/** Of a stage that says nothing else, and of one that would rather decide early: the promise is about both. */
 const DEFAULT_UNSEEN = 0.1;
 const EARLY_UNSEEN = 0.3;
 /** Trials whose every look is held against the policy; of the others each verdict. */
@@ -120,7 +120,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
     [
       'data',
       'effect',
-      'by week 8',
+      `by week ${LEAST_BLOCKS}`,
       'by week 13',
       'by week 26',
       'at the end',
@@ -131,7 +131,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
     powers.map(({ data, effect, foundBy, weeks, median, twoWeeks }) => [
       data,
       String(effect),
-      percent(foundBy(8)),
+      percent(foundBy(LEAST_BLOCKS)),
       percent(foundBy(13)),
       percent(foundBy(26)),
       percent(foundBy(weeks)),
@@ -154,13 +154,13 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
     await drawBand(bookingLog(bookings, 'linear', 'boosting', { maxLeadDays: MAX_LEAD_DAYS, days: 330 }));
   }
 
-  const promised = rates.filter(
-    ({ unit, flips, maxUnseen }) => unit === 'week' && flips === 'week' && maxUnseen === DEFAULT_UNSEEN,
-  );
+  const promised = rates.filter(({ unit, flips }) => unit === 'week' && flips === 'week');
   const worst = promised.reduce((a, b) => (b.upper > a.upper ? b : a));
   const failures: string[] = [];
   if (worst.upper > MOST)
-    failures.push(`by week, ${worst.data}: the upper bound ${percent(worst.upper)} is above ${percent(MOST)}`);
+    failures.push(
+      `by week, ${worst.data}, ${worst.maxUnseen} unseen: the upper bound ${percent(worst.upper)} is above ${percent(MOST)}`,
+    );
   // Days may do on one log or another, which is why a plan that asks for them has placebo trials first.
   const others = rates.filter(({ unit }) => unit !== 'week');
   for (const unit of ['request', 'day'] as const)
@@ -176,9 +176,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
     upperBound: worst.upper,
     medianWeeksToDecision: powers.find(({ data, effect }) => data === PROMPT_NAME && effect === 0.1)?.median,
     atThreeTenthsUnseen: Math.max(
-      ...rates
-        .filter(({ unit, flips, maxUnseen }) => unit === 'week' && flips === 'week' && maxUnseen === EARLY_UNSEEN)
-        .map(({ rate }) => rate),
+      ...promised.filter(({ maxUnseen }) => maxUnseen === EARLY_UNSEEN).map(({ rate }) => rate),
     ),
     byRequest: range(others, 'request'),
     byDay: range(others, 'day'),
@@ -218,7 +216,7 @@ function power(datas: Record<string, Data>, trials: number, say: (line: string) 
         const log = make(random);
         const signs = flippedSigns(log, 1, random);
         const from = 7 * Math.floor(random.float() * (log.days / 7 - 2));
-        const day = firstPass(log, { ...A_A, maxUnseen: 0.3 }, signs, effect);
+        const day = firstPass(log, { ...A_A, maxUnseen: EARLY_UNSEEN }, signs, effect);
         if (day !== undefined) found.push(Math.ceil((day + 1) / 7));
         if (fixedTwoWeekTest(log, alpha, { from, signs, effect })) twoWeeks++;
         weeks = Math.ceil(log.days / 7);

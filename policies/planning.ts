@@ -4,13 +4,13 @@
  * - The plan reckons with an improvement of worthFinding (default twice the minimum effect, or what offline evaluation found
  *   where that is more). One that is not above the
  *   minimum effect can never be called better: refused.
- * - Expected is the first block at whose end the band of such an improvement clears the minimum effect, with at least 8
- *   blocks and at most maxUnseen of the requests in strata that are not seen yet. A stratum's block counts once it has
- *   matured; a stratum is seen from its 8th block on.
+ * - Expected is the first block at whose end the band of such an improvement clears the minimum effect, with at least
+ *   LEAST_BLOCKS and at most maxUnseen of the requests in strata that are not seen yet. A stratum's block counts once it has
+ *   matured; a stratum is seen from LEAST_BLOCKS on.
  * - Expected after maxDuration, or never within 520 blocks: refused, with what would help and what would not.
  * - A figure that is not a number is no data, and no data never passes.
  */
-import { confidenceRadius, mixtureParameter } from '../numerics/index.ts';
+import { confidenceRadius, LEAST_BLOCKS, mixtureParameter } from '../numerics/index.ts';
 import {
   durationMs,
   type Figure,
@@ -24,7 +24,6 @@ import { count, grouped, percent, show } from './words.ts';
 
 const DAYS = { week: 7, day: 1 } as const;
 const DAY_MS = 86_400_000;
-export const LEAST_BLOCKS = 8;
 const LEAST_TIGHTEST_AT = 16;
 /** Ten years of weeks: what is not decided by then is not planned for. */
 const MOST_BLOCKS = 520;

@@ -1,13 +1,13 @@
 /**
  * Is the challenger better than the champion on what the champion answered?
  *
- * - Better (pass): the lower bound of the mean improvement is above the minimum effect, over at least 8 blocks, with at
- *   most maxUnseen of all requests in horizon strata of fewer than 8 blocks; every guardrail holds, no named slice is
+ * - Better (pass): the lower bound of the mean improvement is above the minimum effect, over at least LEAST_BLOCKS, with
+ *   at most maxUnseen of all requests in horizon strata of fewer; every guardrail holds, no named slice is
  *   broken, and the live part, where the stage has one, is satisfied.
  * - Worse (fail): the upper bound is below 0, with as much seen. Better and worse each err at alpha.
  * - A guardrail holds when its lower bound is above minus its margin, and is broken when its upper bound is below that.
  *   Calibration holds when the whole band (two-sided) is within the margin, and is broken when it is wholly outside.
- * - A named slice is broken like a guardrail. One with fewer than 8 blocks, with more than maxUnseen unseen, or with a
+ * - A named slice is broken like a guardrail. One with fewer than LEAST_BLOCKS, with more than maxUnseen unseen, or with a
  *   planned power under 80 % is unproven: shown, and not in the way.
  * - Live: fails when errors or slow scores are proved to be above their limits, or when a live score is not what the batch
  *   says; undecided while it is too short, of too few requests, or with too many answers that were not scored.
@@ -17,6 +17,7 @@
  */
 import {
   confidenceRadius,
+  LEAST_BLOCKS,
   mixtureParameter,
   normalQuantile,
   stratifiedBand,
@@ -37,7 +38,6 @@ import {
 } from '../schemas/index.ts';
 import type { Judgement } from './judgement.ts';
 import { labelsRule, maturityOf, MOST_OVERDUE, scoresRule, sharesOf, twiceOverdueShare } from './maturity.ts';
-import { LEAST_BLOCKS } from './planning.ts';
 import { rateRule } from './watched.ts';
 import { count, grouped, isCount, lasting, percent, show } from './words.ts';
 

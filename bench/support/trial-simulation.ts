@@ -1,6 +1,7 @@
 /** Shadow trials by the thousand: what a log of requests and late labels would have made of a trial, looked at every day. */
 import {
   confidenceRadius,
+  LEAST_BLOCKS,
   mixtureParameter,
   normalQuantile,
   stratifiedBand,
@@ -145,9 +146,6 @@ export function firstPass(log: TrialLog, terms: TrialTerms, signs?: Int8Array, e
   }
   return undefined;
 }
-
-/** As numerics have it. */
-const LEAST_BLOCKS = 8;
 
 function changed(group: LogGroup, signs: Int8Array | undefined, effect: number): { sum: number; sumOfSquares: number } {
   const flipped = (signs?.[group.day] ?? 1) * group.sum;

@@ -1,4 +1,5 @@
 import { confidenceRadius, mixtureParameter } from './confidence-sequence.ts';
+import { LEAST_BLOCKS } from './stratified-band.ts';
 
 /** Rows of one stratum predicted on one day: their number, and the sums of their differences of loss and of the squares. */
 export interface PlaceboCell {
@@ -14,7 +15,7 @@ export interface PlaceboOptions {
   alpha: number;
   /** n* of {@link mixtureParameter}, in weeks; for days and requests it is as much of time. */
   tightestAt: number;
-  /** Largest share in strata of fewer than 8 blocks, for a verdict. */
+  /** Largest share in strata of fewer than LEAST_BLOCKS, for a verdict. */
   maxUnseen: number;
   trials: number;
   /** Uniform on [0, 1). */
@@ -42,7 +43,7 @@ export interface PlaceboRates {
  * weeks, by chance: so the mean is 0 in truth, and all that rows of one week have in common stays in them. It looks at the
  * end of every week, or day, with the band of a trial,
  *
- *   | m | > radius(n, s, r, α) one-sided, from 8 blocks on  →  a verdict, better or worse
+ *   | m | > radius(n, s, r, α) one-sided, from LEAST_BLOCKS on  →  a verdict, better or worse
  *
  * where m and s are those of stratifiedBand over the rows predicted so far, with the request, the day or the week as its
  * block. A unit whose blocks are independent under these flips reaches a verdict in at most 2 α: better and worse each
@@ -104,8 +105,6 @@ export function placeboRate(
   };
 }
 
-/** Fewer blocks say too little of how blocks differ. */
-const LEAST_BLOCKS = 8;
 /** 1970-01-05 was a Monday. */
 const FIRST_MONDAY = 4;
 

@@ -1,5 +1,11 @@
 import { confidenceRadius, type Sides } from './confidence-sequence.ts';
 
+/**
+ * Blocks from which on a stratum is seen, and a verdict may be had. With fewer, looked at every day, the band says more than
+ * its alpha on real logs: see the decision "Ten blocks".
+ */
+export const LEAST_BLOCKS = 10;
+
 /** Rows of one stratum in one block: their number, and the sums of their values and of the squares. */
 export interface Cell {
   stratum: number;
@@ -43,7 +49,7 @@ export interface Band {
  *   s = √(Σ_b ψ_b² n² / (n − 1))
  *
  * wₕ is the stratum's share of all requests, matured or not: so the mean speaks of all of them and not of those that
- * came true early. A stratum with fewer than 8 blocks is unseen. With one stratum it is the plain band over blocks.
+ * came true early. A stratum with fewer than {@link LEAST_BLOCKS} is unseen. With one stratum it is the plain band over blocks.
  * The design effect is s² / n over the variance of the same mean from rows, Σₕ wₕ² σₕ² / Nₕ / (Σ w)².
  *
  * @param cells   matured rows; a stratum and block that is named twice counts as one
@@ -102,9 +108,6 @@ export function stratifiedBand(
     designEffect: varianceOfRows > 0 ? (s * s) / n / varianceOfRows : undefined,
   };
 }
-
-/** Fewer blocks say too little of how blocks differ. */
-const LEAST_BLOCKS = 8;
 
 function checkedSum(shares: ArrayLike<number>): number {
   let sum = 0;

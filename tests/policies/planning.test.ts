@@ -93,7 +93,7 @@ const cases: Case[] = [
     by: 'duration',
   },
   {
-    name: 'is refused when fewer than 8 blocks fit into its time',
+    name: 'is refused when fewer than 10 blocks fit into its time',
     plan: plan({ maxDuration: '5 weeks' }),
     evidence: evidence(),
     says: 'fail',
@@ -185,21 +185,21 @@ describe('planning', () => {
     const radius = (at: number) => confidenceRadius(at, 0.04, mixtureParameter(Math.max(16, at), 0.05), 0.05, 1);
     expect(0.03 - radius(n)).toBeGreaterThan(0.01);
     expect(0.03 - radius(n - 1)).toBeLessThanOrEqual(0.01);
-    expect(n).toBeGreaterThan(8);
+    expect(n).toBeGreaterThan(10);
   });
 
-  it('expects 8 blocks and the label delay at least', () => {
-    expect(expectedBlocks(question({ sdOfBlocks: 0 }))).toBe(8);
-    expect(expectedBlocks(question({ sdOfBlocks: 0, strata: [{ share: 1, daysToMature: 15 }] }))).toBe(11);
+  it('expects 10 blocks and the label delay at least', () => {
+    expect(expectedBlocks(question({ sdOfBlocks: 0 }))).toBe(10);
+    expect(expectedBlocks(question({ sdOfBlocks: 0, strata: [{ share: 1, daysToMature: 15 }] }))).toBe(13);
     expect(expectedBlocks(question({ sdOfBlocks: 0, block: 'day', strata: [{ share: 1, daysToMature: 15 }] }))).toBe(
-      23,
+      25,
     );
-    expect(seenAfter(STRATA, 'week')).toEqual([9, 13, 18, 37]);
+    expect(seenAfter(STRATA, 'week')).toEqual([11, 15, 20, 39]);
   });
 
   it('waits for strata until no more than maxUnseen is unseen', () => {
     const after = (maxUnseen: number) => expectedBlocks(question({ sdOfBlocks: 1e-6, strata: STRATA, maxUnseen }));
-    expect([0.1, 0.25, 0.5, 0.75].map(after)).toEqual([37, 18, 13, 9]);
+    expect([0.1, 0.25, 0.5, 0.75].map(after)).toEqual([39, 20, 15, 11]);
   });
 
   it('never expects what is not above the minimum effect, takes over ten years, or is no number', () => {

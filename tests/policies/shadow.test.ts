@@ -71,20 +71,20 @@ const cases: Case[] = [
     by: 'effect',
   },
   {
-    name: 'fewer than 8 weeks: leaning better',
-    evidence: shadowEvidence(cellsOf('loss', 7, 0.05), { maturity: maturityOf(7) }),
+    name: 'fewer than 10 weeks: leaning better',
+    evidence: shadowEvidence(cellsOf('loss', 9, 0.05), { maturity: maturityOf(9) }),
     says: 'undecided',
     by: 'blocks',
   },
   {
-    name: 'fewer than 8 days: leaning worse',
+    name: 'fewer than 10 days: leaning worse',
     plan: shadowPlan({ block: 'day' }),
     evidence: shadowEvidence(cellsOf('loss', 1, -0.05), { maturity: maturityOf(1) }),
     says: 'undecided',
     by: 'blocks',
   },
   {
-    name: 'fewer than 8 weeks, and nothing much: leaning neither way',
+    name: 'fewer than 10 weeks, and nothing much: leaning neither way',
     evidence: shadowEvidence(cellsOf('loss', 6, 0.005)),
     says: 'undecided',
     by: 'blocks',
@@ -92,7 +92,7 @@ const cases: Case[] = [
   {
     name: 'long horizons unseen: leaning better, no verdict',
     plan: HORIZONS,
-    evidence: shadowEvidence([...BETTER, ...cellsOf('loss', 7, 0.05, 0.01, { stratum: 1 })], { maturity: long(7) }),
+    evidence: shadowEvidence([...BETTER, ...cellsOf('loss', 9, 0.05, 0.01, { stratum: 1 })], { maturity: long(9) }),
     says: 'undecided',
     by: 'unseen',
   },
@@ -106,7 +106,7 @@ const cases: Case[] = [
   {
     name: 'long horizons seen: a verdict',
     plan: HORIZONS,
-    evidence: shadowEvidence([...BETTER, ...cellsOf('loss', 8, 0.05, 0.01, { stratum: 1 })], { maturity: long(8) }),
+    evidence: shadowEvidence([...BETTER, ...cellsOf('loss', 10, 0.05, 0.01, { stratum: 1 })], { maturity: long(10) }),
     says: 'pass',
   },
   {
@@ -286,9 +286,9 @@ const cases: Case[] = [
   },
   { name: 'a slice without a row is not in the way', plan: CITY, evidence: shadowEvidence(BETTER), says: 'pass' },
   {
-    name: 'a slice of 7 weeks is not in the way, however bad',
+    name: 'a slice of 9 weeks is not in the way, however bad',
     plan: CITY,
-    evidence: shadowEvidence([...BETTER, ...cellsOf('slice.0', 7, -0.5)]),
+    evidence: shadowEvidence([...BETTER, ...cellsOf('slice.0', 9, -0.5)]),
     says: 'pass',
   },
   {

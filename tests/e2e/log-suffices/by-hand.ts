@@ -8,7 +8,7 @@ export function bandOf(
   { alpha, r }: { alpha: number; r: number },
 ) {
   const of = (h: number) => rows.filter(({ stratum }) => stratum === h);
-  const seen = shares.map((_, h) => h).filter((h) => new Set(of(h).map(({ week }) => week)).size >= 8);
+  const seen = shares.map((_, h) => h).filter((h) => new Set(of(h).map(({ week }) => week)).size >= 10);
   const whole = seen.reduce((sum, h) => sum + shares[h]!, 0);
   const means = new Map(seen.map((h) => [h, of(h).reduce((sum, { d }) => sum + d, 0) / of(h).length]));
   const mean = seen.reduce((sum, h) => sum + (shares[h]! / whole) * means.get(h)!, 0);

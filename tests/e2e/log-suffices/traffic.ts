@@ -142,7 +142,7 @@ export function bookings(): Asked[][] {
       for (let row = 0; row < rows; row++) {
         // From week 12 on, people book earlier.
         const lead_time = Math.floor(random.float() ** 1.5 * 250) + (week >= 12 ? 60 : 0);
-        const horizonDays = entity === undefined ? 1 + Math.floor(random.float() * 90) : 20;
+        const horizonDays = entity === undefined ? 1 + Math.floor(random.float() * 70) : 20;
         const arrivesMs = FROM_MS + (7 * week + day + horizonDays) * DAY_MS;
         const asked_: Asked = {
           requestId,

@@ -20,6 +20,7 @@ import scipy
 from scipy import integrate, optimize, stats
 
 rng = np.random.default_rng(2103)
+LEAST_BLOCKS = 10
 
 
 def parameter(n_star, alpha):
@@ -66,7 +67,7 @@ def band(shares, weeks, rows_of, alpha, r):
         for d in rng.normal(0.02, 0.3, int(rng.integers(1, upto[1]))) + rng.normal(0, 0.1)
     ]
     shares = np.array(shares)
-    seen = [h for h in range(len(shares)) if len({b for g, b, _ in rows if g == h}) >= 8]
+    seen = [h for h in range(len(shares)) if len({b for g, b, _ in rows if g == h}) >= LEAST_BLOCKS]
     w = {h: shares[h] / shares[seen].sum() for h in seen}
     values = {h: np.array([d for g, _, d in rows if g == h]) for h in seen}
     mean = sum(w[h] * values[h].mean() for h in seen)
@@ -131,8 +132,8 @@ pathlib.Path(__file__).with_suffix(".json").write_text(
             "radius": [radius(n, a, m) for n in (1, 8, 26, 104) for a, m in ((0.05, 10), (0.05, 26), (0.01, 52), (0.2, 16))],
             "band": [
                 band([1], 12, [(12, 40)], 0.05, 0.5),
-                band([0.25, 0.25, 0.25, 0.25], 16, [(16, 30), (14, 30), (10, 20), (5, 10)], 0.05, 0.55),
-                band([400, 100, 0, 37], 30, [(30, 8), (9, 60), (0, 0), (8, 3)], 0.01, 0.4),
+                band([0.25, 0.25, 0.25, 0.25], 16, [(16, 30), (14, 30), (10, 20), (9, 10)], 0.05, 0.55),
+                band([400, 100, 0, 37], 30, [(30, 8), (11, 60), (0, 0), (10, 3)], 0.01, 0.4),
             ],
             "eValue": [e_value([[19, 0, 1, 0], [19, 0, 1, 1], [19, 1, 1, 1], [19, 0, 1, 0]]), e_value(random_blocks)],
             "sampleRatio": [ratio([0.5, 0.5], [60, 40]), ratio([0.95, 0.05], [9421, 579]), ratio([0.2, 0.3, 0.5], [2, 0, 1]), ratio([0.99, 0.01], [987654, 12345], 7.5)],

@@ -83,10 +83,10 @@ describe('placebo trials', () => {
     expect(rates.byFortnight).toBeGreaterThan(rates.byWeek);
   });
 
-  it('reach no verdict before 8 blocks, with too much unseen, or where nothing varies', () => {
+  it('reach no verdict before 10 blocks, with too much unseen, or where nothing varies', () => {
     const none = { byRequest: 0, byDay: 0, byWeek: 0, byFortnight: 0 };
-    const short = placeboRate(cellsOf(rowsOf(1, 7, 10, 5, 5)), [1, 1], { ...options, random: draws(1) });
-    expect(short).toMatchObject({ weeks: 7, byWeek: 0, byFortnight: 0 });
+    const short = placeboRate(cellsOf(rowsOf(1, 9, 10, 5, 5)), [1, 1], { ...options, random: draws(1) });
+    expect(short).toMatchObject({ weeks: 9, byWeek: 0, byFortnight: 0 });
     const unseen = placeboRate(cellsOf(rowsOf(1, 20, 10, 5, 5, 1)), [0.8, 0.2], { ...options, random: draws(1) });
     expect(unseen).toMatchObject(none);
     const same = rowsOf(1, 20, 10, 0, 0).map((row) => ({ ...row, d: 0 }));
