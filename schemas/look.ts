@@ -43,7 +43,7 @@ export const ShadowPlan = z.object({
   tightestAt: z.int().min(16),
   strataEdgesDays: z
     .array(z.number())
-    .describe('Inner edges of maturesAt - event time; a row at an edge is in the upper stratum'),
+    .describe('Inner edges of maturesAt - event time; a row at an edge is in the lower stratum'),
   logTime: z.boolean().describe('Evidence time is the newest time in the log; else the workflow’s'),
   changed: z
     .array(z.object({ by: z.string(), reason: z.string(), at: z.iso.datetime(), was: ShadowStage }))

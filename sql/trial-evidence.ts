@@ -45,7 +45,7 @@ const LARGEST = 1e150;
  *   evidence    rows that are due AND have an outcome AND have a finite score of both versions: no others, for labels that
  *               come early are not those that come late
  *   block       weeks from Monday, 1970-01-05, or days since 1970, of event_at (UTC)
- *   stratum     how many of the edges (days) are at most matures_at - event_at
+ *   stratum     how many of the edges (days) are below matures_at - event_at: a row at an edge is in the lower stratum
  *   undated     matures_at is NULL: counted, and in no cell
  *
  * Losses per row, less is better, `loss` and `guardrail.<loss>` are the champion's less the challenger's:
@@ -148,7 +148,7 @@ async function createRows(
   const blockSql =
     block === 'week' ? `floor((${eventMs} - ${FIRST_MONDAY_MS}) / ${WEEK_MS})` : `floor(${eventMs} / ${DAY_MS})`;
   const horizon = `(epoch_us(matures_at) - epoch_us(event_at)) / 1000 / ${DAY_MS}`;
-  const stratum = ['0', ...strataEdgesDays.map((edge) => `(${horizon} >= ${double(edge)})::INTEGER`)].join(' + ');
+  const stratum = ['0', ...strataEdgesDays.map((edge) => `(${horizon} > ${double(edge)})::INTEGER`)].join(' + ');
   const width = (version: 'champion' | 'challenger') =>
     terms.task === 'multiclass' ? terms.classes![version].length : 1;
   const finite = (version: 'champion' | 'challenger') =>

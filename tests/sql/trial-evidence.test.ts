@@ -151,6 +151,7 @@ describe('by hand', () => {
         scored('before', MONDAY - 1, MONDAY, [0.5], [0.5]),
         scored('labelled', MONDAY, MONDAY + DAY_MS, [0.5], [0.25]),
         scored('at the edge', MONDAY, MONDAY + 7 * DAY_MS, [0.5], [0.5]),
+        scored('above the edge', MONDAY, MONDAY + 7 * DAY_MS + 1, [0.5], [0.5]),
         scored('early', MONDAY, MONDAY + 30 * DAY_MS, [0.5], [0.5]),
         scored('overdue', MONDAY, MONDAY + 6 * DAY_MS, [0.5], [0.5]),
         scored('twice overdue', MONDAY, MONDAY + 5 * DAY_MS, [0.5], [0.5]),
@@ -169,14 +170,14 @@ describe('by hand', () => {
     expect(maturityOf(sums, WEEK, 0)).toEqual({
       block: WEEK,
       stratum: 0,
-      requests: 5,
-      matured: 5,
+      requests: 6,
+      matured: 6,
       labelled: 3,
       early: 0,
-      overdue: 2,
+      overdue: 3,
       twiceOverdue: 1,
       unscored: 2,
-      maturesBy: new Date(MONDAY + 6 * DAY_MS).toISOString(),
+      maturesBy: new Date(MONDAY + 7 * DAY_MS).toISOString(),
     } satisfies MaturityCell);
     expect(maturityOf(sums, WEEK, 1)).toMatchObject({ requests: 3, matured: 1, early: 1, overdue: 1, twiceOverdue: 0 });
     expect(sums.undated).toEqual([{ block: WEEK, rows: 1 }]);
@@ -301,7 +302,7 @@ describe.each([
         continue;
       }
       const blockN = blockOf(eventMs, block);
-      const stratum = edges.filter((edge) => (maturesMs - eventMs) / DAY_MS >= edge).length;
+      const stratum = edges.filter((edge) => (maturesMs - eventMs) / DAY_MS > edge).length;
       const key = `${blockN} ${stratum}`;
       const clock = requests.get(key) ?? { requests: 0, matured: 0, unscored: 0, labelled: 0 };
       requests.set(key, clock);
