@@ -38,7 +38,7 @@ export function bandMarks({ lower, upper, value, effect }: Drawn, width: number,
 
 /** The axis that a band fits: of 1, 2 or 5 times a power of ten, at least four times the least improvement. */
 export function axisFor({ lower, upper, effect }: Drawn): number {
-  const wanted = Math.max(Math.min(Math.max(-lower, upper), 20 * effect), 4 * effect);
+  const wanted = Math.max(Math.min(Math.max(-lower, upper), 50 * effect), 4 * effect);
   const power = 10 ** Math.floor(Math.log10(wanted));
   return power * ([1, 2, 5].find((step) => step * power >= wanted) ?? 10);
 }

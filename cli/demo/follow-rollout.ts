@@ -6,7 +6,7 @@ const POLL_MS = 400;
 /** A busy machine's Temporal is waited for; longer than this it is gone. */
 const PATIENCE_MS = 60_000;
 /** Of looks that were made between two polls. */
-const MOST_MISSED = 50;
+const MOST_MISSED = 10;
 
 export interface Followed {
   onLook(look: Look, key: string): void;
@@ -55,26 +55,17 @@ export class RolloutFollower {
     return undefined;
   }
 
-  /** The newest look, and those before it in its stage that were not seen yet. */
-  async #looksSince({ look }: RolloutStatus): Promise<{ key: string; look: Look }[]> {
+  /** Those of this rollout that were not seen yet, once its status names a newer one. */
+  async #looksSince({ look: newest }: RolloutStatus): Promise<{ key: string; look: Look }[]> {
+    if (!newest || this.#seen.has(newest.key)) return [];
+    const { looks } = await patiently(() => this.#client.looks(this.#model, { limit: MOST_MISSED }));
+    const ours = looks.filter(({ key, rollout }) => rollout?.runId === this.#runId && !this.#seen.has(key));
     const found: { key: string; look: Look }[] = [];
-    for (let key = look?.key; key !== undefined && !this.#seen.has(key) && found.length < MOST_MISSED;) {
-      const read = await this.#look(key);
-      if (!read) break;
+    for (const { key } of ours.reverse()) {
+      found.push({ key, look: (await patiently(() => this.#client.look(this.#model, key))).look });
       this.#seen.add(key);
-      found.push({ key, look: read });
-      key = read.previous;
     }
-    return found.reverse();
-  }
-
-  async #look(key: string): Promise<Look | undefined> {
-    try {
-      return (await patiently(() => this.#client.look(this.#model, key))).look;
-    } catch (error) {
-      if (error instanceof ApiProblem && error.status === 404) return undefined;
-      throw error;
-    }
+    return found;
   }
 }
 

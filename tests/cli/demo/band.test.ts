@@ -38,10 +38,10 @@ describe('a band as it is drawn', () => {
 });
 
 it.each([
-  [{ lower: -0.03, upper: 0.04, effect: 0.001 }, 0.02],
+  [{ lower: -0.03, upper: 0.04, effect: 0.001 }, 0.05],
   [{ lower: -0.03, upper: 0.04, effect: 0.01 }, 0.05],
   [{ lower: -0.001, upper: 0.001, effect: 0.01 }, 0.05],
-  [{ lower: -30, upper: 0.04, effect: 0.01 }, 0.2],
+  [{ lower: -30, upper: 0.04, effect: 0.01 }, 0.5],
 ])('the axis for %o reaches to %d', (drawn, scale) => {
   expect(axisFor({ ...drawn, value: 0 })).toBeCloseTo(scale, 12);
 });
