@@ -37,8 +37,8 @@ export interface DemoOptions {
 
 /** While people, canaries and bakes are real: single bookings, so many in a second. */
 const LIVE_REQUESTS_PER_SECOND = 150;
-/** The log waits for looks that are further behind, so that a slow machine sees what a quick one does. */
-const MOST_DAYS_AHEAD = 6;
+/** Seconds of play: the log waits for looks that are further behind, so that a slow machine sees what a quick one does. */
+const MOST_SECONDS_AHEAD = 3;
 const SEGMENT_MS = 500;
 const SERVED_WITHIN_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -204,6 +204,8 @@ class Demo {
     let traffic: Promise<void> | undefined;
     let failed: Error | undefined;
     let scale: number | undefined;
+    const daysPerSecond = this.options.daysPerSecond ?? act.daysPerSecond;
+    const mostAheadMs = MOST_SECONDS_AHEAD * daysPerSecond * DAY_MS;
     const result = await follower.follow({
       signal: this.signal,
       // What was planned and decided is in the looks.
@@ -238,10 +240,10 @@ class Demo {
         else if (!traffic && status.at === 0 && status.state === 'running' && this.isLoaded(challenger))
           traffic = player
             .replay({
-              daysPerSecond: this.options.daysPerSecond ?? act.daysPerSecond,
+              daysPerSecond,
               until: act.toTheEnd ? '9999' : UNTIL,
               signal: playing.signal,
-              isAhead: () => Date.parse(player.date ?? AS_OF) - seenMs > MOST_DAYS_AHEAD * DAY_MS,
+              isAhead: () => Date.parse(player.date ?? AS_OF) - seenMs > mostAheadMs,
             })
             .catch((error: Error) => void (failed = error));
         else this.showTraffic();
