@@ -2,11 +2,10 @@
  * Can this trial decide within its time?
  *
  * - The plan reckons with an improvement of worthFinding (default twice the minimum effect, or what offline evaluation found
- *   where that is more). One that is not above the
- *   minimum effect can never be called better: refused.
+ *   where that is more). One that is not above the minimum effect can never be called better: refused.
  * - Expected is the first block at whose end the band of such an improvement clears the minimum effect, with at least
- *   LEAST_BLOCKS and at most maxUnseen of the requests in strata that are not seen yet. A stratum's block counts once it has
- *   matured; a stratum is seen from LEAST_BLOCKS on.
+ *   LEAST_BLOCKS and at most maxUnseen of the requests in strata that are not seen yet. A stratum's block counts once it
+ *   has matured; a stratum is seen from LEAST_BLOCKS on.
  * - Expected after maxDuration, or never within 520 blocks: refused, with what would help and what would not.
  * - A figure that is not a number is no data, and no data never passes.
  */

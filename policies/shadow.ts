@@ -2,8 +2,8 @@
  * Is the challenger better than the champion on what the champion answered?
  *
  * - Better (pass): the lower bound of the mean improvement is above the minimum effect, over at least LEAST_BLOCKS, with
- *   at most maxUnseen of all requests in horizon strata of fewer; every guardrail holds, no named slice is
- *   broken, and the live part, where the stage has one, is satisfied.
+ *   at most maxUnseen of all requests in horizon strata of fewer; every guardrail holds, no named slice is broken, and the
+ *   live part, where the stage has one, is satisfied.
  * - Worse (fail): the upper bound is below 0, with as much seen. Better and worse each err at alpha.
  * - A guardrail holds when its lower bound is above minus its margin, and is broken when its upper bound is below that.
  *   Calibration holds when the whole band (two-sided) is within the margin, and is broken when it is wholly outside.

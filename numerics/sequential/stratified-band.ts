@@ -1,8 +1,10 @@
 import { confidenceRadius, type Sides } from './confidence-sequence.ts';
 
 /**
- * Blocks from which on a stratum is seen, and a verdict may be had. With fewer, looked at every day, the band says more than
- * its alpha on real logs: see the decision "Ten blocks".
+ * A stratum is seen, and a verdict may be had, from so many blocks on. With fewer, looked at every day, the band errs more
+ * often than promised on real logs.
+ *
+ * @see docs/decisions/0012-ten-blocks.md
  */
 export const LEAST_BLOCKS = 10;
 
@@ -49,7 +51,8 @@ export interface Band {
  *   s = √(Σ_b ψ_b² n² / (n − 1))
  *
  * wₕ is the stratum's share of all requests, matured or not: so the mean speaks of all of them and not of those that
- * came true early. A stratum with fewer than {@link LEAST_BLOCKS} is unseen. With one stratum it is the plain band over blocks.
+ * came true early. A stratum with fewer than {@link LEAST_BLOCKS} is unseen. With one stratum it is the plain band over
+ * blocks.
  * The design effect is s² / n over the variance of the same mean from rows, Σₕ wₕ² σₕ² / Nₕ / (Σ w)².
  *
  * @param cells   matured rows; a stratum and block that is named twice counts as one
