@@ -58,9 +58,10 @@ export async function start(options: StartOptions): Promise<Running> {
   const home = resolve(options.home);
   await mkdir(home, { recursive: true });
   const log = openLog(home, env);
-  const undo: (() => Promise<unknown>)[] = [];
+  // The API's go first: what is accepted is finished and logged, whatever workers and Temporal do meanwhile.
+  const closing: Record<'api' | 'rest', (() => Promise<unknown>)[]> = { api: [], rest: [] };
   const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse())
+    for (const step of [...closing.api.splice(0).reverse(), ...closing.rest.splice(0).reverse()])
       await step().catch((error: unknown) => log.error({ err: error }, 'stopping went on after an error'));
   };
   const goOn = () => options.signal?.throwIfAborted();
@@ -74,53 +75,21 @@ export async function start(options: StartOptions): Promise<Running> {
     const host = options.host ?? '127.0.0.1';
     const listening = await listen((request, env) => answer(request, env), { host, port: options.port, log, say });
     const { port } = listening;
-    undo.push(() => listening.close());
-
-    goOn();
-    const temporal = await findTemporal({ home, say, env });
-    undo.push(() => temporal.stop());
-    goOn();
-    const connected = await connect(temporal, env);
-    undo.push(() => connected.close());
-    await ensureSearchAttributes(connected.connection, connected.namespace);
-
+    closing.api.push(() => listening.close());
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
-    const context = {
-      stores,
-      home,
-      build: await readBuild(),
-      pii,
-      executionState: executionStateOf(connected.client),
-      embedded: namedServer(env).server === undefined,
-      url,
-    };
-    const connection = await connectWorker(temporal, env);
-    undo.push(() => connection.close());
-    const { namespace } = connected;
-    const bundle = await bundleWorkflows();
-    goOn();
-    const workers = [await createPipelineWorker({ connection, namespace, context, bundle })];
-    workers.push(await createTrainingWorker({ connection, namespace, context }));
-    const runs = workers.map((worker) => worker.run());
-    undo.push(async () => {
-      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-      await Promise.allSettled(runs);
-    });
-    const failed = new Promise<never>((_, reject) => runs.forEach((run) => void run.catch(reject)));
-    failed.catch(() => {}); // whoever waits for it is told; nobody has to
-    await ensureSchedules(connected.client);
-    await ensureLabelSchedules(connected.client, stores, say);
-    say('Workers: pipeline and training, in this process');
 
+    // Predictions and rollback need no Temporal, so they do not wait for it either.
+    goOn();
     const predictionLog = await openPredictionLog({
       bucket: stores.bucket,
       home,
       log,
       ...(options.segmentMs !== undefined && { limits: { segmentMs: options.segmentMs } }),
     });
-    undo.push(() => predictionLog.close()); // the last answers are in it by then
+    closing.api.push(() => predictionLog.close()); // the last answers are in it by then
     const apiKey = secretOf('0');
     const keys = new KeyRing(stores.keys, { own: { secret: apiKey, name: options.by ?? 'gauntlet' } });
+    let up: { client: Client; uiUrl?: string } | undefined;
     const serving = createServing({
       stores,
       keys,
@@ -134,19 +103,61 @@ export async function start(options: StartOptions): Promise<Running> {
     const control = createControl({
       stores,
       keys,
-      temporal: async () => connected.client,
-      uiUrl: temporal.uiUrl,
+      temporal: async () => {
+        if (up) return up.client;
+        throw new Error('Gauntlet is still starting, and has no connection to it yet');
+      },
+      get uiUrl() {
+        return up?.uiUrl;
+      },
       log,
       serving: () => replicaChecks(serving.status(), predictionLog.lag()),
       flushLog: () => predictionLog.flush(),
       home,
     });
-    answer = dispatch(serving.app, control);
     await serving.start();
-    undo.push(() => serving.stop());
+    closing.api.push(() => serving.stop());
+    closing.api.push(() => listening.close()); // first of all: nothing more is accepted
+    answer = dispatch(serving.app, control);
+
+    goOn();
+    const temporal = await findTemporal({ home, say, env });
+    closing.rest.push(() => temporal.stop());
+    goOn();
+    const connected = await connect(temporal, env);
+    closing.rest.push(() => connected.close());
+    await ensureSearchAttributes(connected.connection, connected.namespace);
+    up = { client: connected.client, ...(temporal.uiUrl !== undefined && { uiUrl: temporal.uiUrl }) };
+
+    const context = {
+      stores,
+      home,
+      build: await readBuild(),
+      pii,
+      executionState: executionStateOf(connected.client),
+      embedded: namedServer(env).server === undefined,
+      url,
+    };
+    const connection = await connectWorker(temporal, env);
+    closing.rest.push(() => connection.close());
+    const { namespace } = connected;
+    const bundle = await bundleWorkflows();
+    goOn();
+    const workers = [await createPipelineWorker({ connection, namespace, context, bundle })];
+    workers.push(await createTrainingWorker({ connection, namespace, context }));
+    const runs = workers.map((worker) => worker.run());
+    closing.rest.push(async () => {
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+      await Promise.allSettled(runs);
+    });
+    const failed = new Promise<never>((_, reject) => runs.forEach((run) => void run.catch(reject)));
+    failed.catch(() => {}); // whoever waits for it is told; nobody has to
+    await ensureSchedules(connected.client);
+    await ensureLabelSchedules(connected.client, stores, say);
+    say('Workers: pipeline and training, in this process');
+
     writeApiAddress(home, port);
-    undo.push(async () => removeApiAddress(home));
-    undo.push(() => listening.close()); // first of all: what is accepted is finished, and nothing more is accepted
+    closing.api.push(async () => removeApiAddress(home));
     say(`API: ${url}`);
     if (!['127.0.0.1', '::1', 'localhost'].includes(host) && (await stores.keys.list()).length === 0)
       say(

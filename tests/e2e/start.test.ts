@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROW, writeBench } from '../../bench/support/model.ts';
 import { anyFree } from '../../workers/temporal/ports.ts';
 import { devServerOf, endProcessesOf, prepareMachine, processesOf, startGauntlet, type Machine } from './process.ts';
 import type { Started } from './process.ts';
@@ -187,3 +188,46 @@ function take(port: number): Promise<Server | undefined> {
     server.listen(port, '127.0.0.1', () => done(server));
   });
 }
+
+describe('while Temporal is awaited', () => {
+  let machine: Machine;
+  /** Takes connections and never says a word. */
+  let silent: Server;
+  let temporalPort: number;
+
+  beforeAll(async () => {
+    machine = await prepareMachine();
+    const home = machine.env['GAUNTLET_HOME']!;
+    await writeBench(machine.env['GAUNTLET_BUCKET'] ?? `file:${join(home, 'bucket')}`, home);
+    silent = createServer(() => {});
+    await new Promise<void>((done) => silent.listen(0, '127.0.0.1', done));
+    temporalPort = (silent.address() as { port: number }).port;
+  });
+  afterAll(async () => {
+    silent?.close();
+    await endProcessesOf(machine.folder);
+    await machine.remove();
+  });
+
+  it('predictions are answered, and what needs it says that it is not there yet', async () => {
+    const port = await anyFree();
+    const started = startGauntlet(['up'], {
+      ...machine.env,
+      PORT: String(port),
+      TEMPORAL_ADDRESS: `127.0.0.1:${temporalPort}`,
+    });
+    const ask = (path: string, body: object) =>
+      fetch(`http://127.0.0.1:${port}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }).catch(() => undefined);
+    let answered: Response | undefined;
+    while (answered?.status !== 200) {
+      expect(started.child.exitCode, started.errors).toBeNull();
+      answered = await ask('/v1/models/bench/predict', ROW);
+    }
+    const training = await ask('/v1/models/bench/train', {});
+    expect([training!.status, await training!.text()]).toEqual([503, expect.stringContaining('still starting')]);
+  });
+});
