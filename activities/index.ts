@@ -11,6 +11,7 @@ import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegi
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
+import { createCheckUnits } from './rollout/check-units.ts';
 import { createFinishRollout } from './rollout/finish.ts';
 import { createLookAtTrial } from './rollout/look-at-trial.ts';
 import { createPlanTrial } from './rollout/plan-trial.ts';
@@ -41,6 +42,7 @@ export function createPipelineActivities(context: Context) {
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),
+    ...createCheckUnits(context),
     ...createRouteStage(context),
     ...createFinishRollout(context),
     ...createCheckVote(context),

@@ -11,6 +11,7 @@ export type { Judgement } from './judgement.ts';
 export { judgeShadow, trialOver } from './shadow.ts';
 export { judgeCanary } from './canary.ts';
 export { judgeBake } from './bake.ts';
+export { maySplitByUnit, type UnitsAnswer } from './units.ts';
 export { watchOver, type WatchOver } from './watched.ts';
 export { judgeApproval, mayVote } from './approval.ts';
 export { expectedBlocks, judgePlanning, seenAfter, tightestAt, worthFindingOf, type Expectable } from './planning.ts';
