@@ -157,6 +157,9 @@ export const Stage = z
 export type Stage = z.infer<typeof Stage>;
 export type StageKind = Stage['kind'];
 
+/** Of one trial, at most: daily for nine months. Each is eleven events of a workflow history that ends at 51,200. */
+export const MOST_LOOKS = 300;
+
 /** Stages in an order that makes sense; each can be left out. */
 export const Stages = z
   .array(Stage)

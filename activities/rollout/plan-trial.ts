@@ -1,8 +1,23 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookKey, refOf } from '../../bucket/index.ts';
-import { mixtureParameter, placeboRate, Random, stratifiedBand, type Cell } from '../../numerics/index.ts';
-import { expectedBlocks, hasMatured, judge, tightestAt, worthFindingOf } from '../../policies/index.ts';
+import {
+  LEAST_BLOCKS,
+  mixtureParameter,
+  placeboRate,
+  Random,
+  stratifiedBand,
+  type Cell,
+} from '../../numerics/index.ts';
+import {
+  expectedBlocks,
+  hasMatured,
+  judge,
+  stratumOf,
+  tightestAt,
+  whyNotComparable,
+  worthFindingOf,
+} from '../../policies/index.ts';
 import {
   instantMs,
   UserError,
@@ -37,14 +52,12 @@ import { rawRow } from '../pipeline/register.ts';
 import { knownWhen, readSplit } from '../pipeline/split.ts';
 import { bothVersions, labelTerms, newestTime, pinnedSpec, trialTerms } from './look-at-trial.ts';
 import { lossOfTrial } from './losses.ts';
-import { scoreLog, whyNotComparable } from './score-log.ts';
+import { scoreLog } from './score-log.ts';
 import type { Scored } from './scorer.ts';
 import { runParts } from './twins.ts';
 
-/** Fewer weeks of the model's own log say too little; then backtest rows are asked. */
+/** Fewer weeks of the model's own log say too little; then backtest rows are asked, and of fewer than LEAST_BLOCKS test rows. */
 const LEAST_LOG_WEEKS = 16;
-/** And of backtest rows; then test rows are asked. */
-const LEAST_WEEKS = 8;
 const PLACEBO_TRIALS = 500;
 /** A minimum effect is never 0. */
 const LEAST_EFFECT = 1e-6;
@@ -59,7 +72,7 @@ const BEFORE_ALL_MS = Date.parse('0001-01-01T00:00:00Z');
  * Safe to repeat: the look's key is made of the workflow's now; what is there already is the answer, and the plan follows
  * from it.
  *
- * @param twins  of prepareTwin; none where the stage says its minimum effect: then there are no placebo trials
+ * @param twins  of prepareTwins; without them, as of a version whose run is not here, there are no placebo trials
  */
 export const createPlanTrial = (context: Context) => ({
   async planTrial(
@@ -93,6 +106,8 @@ interface Settled {
   loss: Loss;
   from: string;
   logTime: boolean;
+  /** The champion's: a request matures when its answer says so, and the champion's graph says it. */
+  strataEdgesDays: number[];
 }
 
 async function trialOf(context: Context, rollout: OpenRollout, place: number): Promise<Settled> {
@@ -121,6 +136,7 @@ async function trialOf(context: Context, rollout: OpenRollout, place: number): P
     loss: lossOfTrial(stage, challenger.task),
     from: stage.from === undefined ? unseen : new Date(instantMs(stage.from)).toISOString(),
     logTime: (champion.serving?.allowEventTime ?? false) || (challenger.serving?.allowEventTime ?? false),
+    strataEdgesDays: champion.strataEdgesDays,
   };
 }
 
@@ -134,7 +150,6 @@ function shadowPlan({ stage, champion, challenger, ...settled }: Settled, eviden
     ...settled,
     minimumEffect: evidence.minimumEffect,
     tightestAt: tightestAt(stage.tightestAt, evidence.expectedBlocks),
-    strataEdgesDays: challenger.strataEdgesDays,
     changed: [],
   };
 }
@@ -200,8 +215,8 @@ async function measure(
   const measured =
     (await onLog(context, trial, rollout, twins, now)) ??
     (await onSealedRows(context, trial, twins, now)) ??
-    nothing(challenger);
-  const strata = strataOf(measured.horizonsDays, challenger.strataEdgesDays);
+    nothing(trial);
+  const strata = strataOf(measured.horizonsDays, trial.strataEdgesDays);
   const band = bandOf(measured, strata.length, stage, challenger);
   const seeds = await seedsOf(context, trial, twins);
   const losses = seeds.map(({ testLoss }) => testLoss);
@@ -298,7 +313,7 @@ async function onSealedRows(
       hasMatured(all.maturesAt[i]!, knownAt[i]!, nowS) &&
       isLabelled(all, i, challenger.classes),
   );
-  const isBacktest = weeksOf(later.map((i) => all.predictedAt[i]!)) >= LEAST_WEEKS;
+  const isBacktest = weeksOf(later.map((i) => all.predictedAt[i]!)) >= LEAST_BLOCKS;
   const rows = isBacktest
     ? takeRows(all, later)
     : takeRows(spec.backtest?.where === undefined ? all : await loadRows(context, sealed, spec, graph), split.test);
@@ -349,7 +364,7 @@ async function measurePairs(
   twins: readonly Twin[],
   o: { on: Measured['on']; from: Date; asOf: Date; scratch: string; isFair: boolean },
 ): Promise<Measured> {
-  const { champion, challenger, loss, stage } = trial;
+  const { champion, challenger, loss, stage, strataEdgesDays } = trial;
   const { from, asOf, scratch, on, isFair } = o;
   const pair = async (one: Scored, other: Scored, block: 'week' | 'day', classes: [ModelVersion, ModelVersion]) => {
     await scoreLog(context, db, {
@@ -362,7 +377,7 @@ async function measurePairs(
       keep: false,
     });
     const terms = trialTerms(
-      { loss, stage: { ...stage, guardrails: [], slices: [], block }, strataEdgesDays: challenger.strataEdgesDays },
+      { loss, stage: { ...stage, guardrails: [], slices: [], block }, strataEdgesDays },
       { champion: classes[0], challenger: classes[1] },
     );
     return measureTrial(db, { ...terms, from, asOf }, TRIAL_SCORES);
@@ -390,7 +405,7 @@ async function measurePairs(
 }
 
 /** No row to plan by: what blocks differ by is taken to be as much as rows do, which is too much. */
-const nothing = ({ strataEdgesDays }: ModelVersion): Measured => ({
+const nothing = ({ strataEdgesDays }: Settled): Measured => ({
   on: 'test',
   cells: [],
   maturity: [],
@@ -406,7 +421,7 @@ interface PlannedBand {
   designEffect?: number | undefined;
 }
 
-/** The band that the trial will have; of fewer than 8 blocks, of one stratum; of fewer than 2, the sd of one row's loss. */
+/** The band that the trial will have; of fewer than LEAST_BLOCKS, of one stratum; of fewer than 2, the sd of one row's loss. */
 function bandOf(
   { cells, maturity }: Measured,
   strata: number,
@@ -436,7 +451,7 @@ function bandOf(
 /** Share of each horizon stratum, and after how many days half of it has matured. */
 function strataOf(horizonsDays: Float64Array, edges: readonly number[]): PlanningEvidence['strata'] {
   const strata: number[][] = Array.from({ length: edges.length + 1 }, () => []);
-  for (const days of horizonsDays) strata[edges.filter((edge) => days >= edge).length]!.push(days);
+  for (const days of horizonsDays) strata[stratumOf(days, edges)]!.push(days);
   return strata.map((own, i) => {
     const sorted = own.sort((a, b) => a - b);
     return {
@@ -464,9 +479,9 @@ async function seedsOf(
   return typeof own === 'number' && run ? [{ seed: run.seed, testLoss: own }, ...seeds] : seeds;
 }
 
-function placeboOf({ twins }: Measured, { stage, challenger }: Settled, at: number) {
+function placeboOf({ twins }: Measured, { stage, challenger, strataEdgesDays }: Settled, at: number) {
   if (!twins || twins.cells.length === 0) return undefined;
-  const shares = new Array<number>(challenger.strataEdgesDays.length + 1).fill(0);
+  const shares = new Array<number>(strataEdgesDays.length + 1).fill(0);
   for (const { stratum, requests } of twins.maturity) shares[stratum]! += requests;
   const random = new Random(Number.parseInt(challenger.onnx.sha256.slice(0, 8), 16));
   return placeboRate(

@@ -1,10 +1,8 @@
 import { rollBack as rollBackInLog } from '../../bucket/index.ts';
 import * as z from 'zod';
-import { mayRollOut, type RolloutAnswer, type RolloutDoor } from '../../policies/index.ts';
+import { mayRollOut, rolloutContradictions, type RolloutAnswer, type RolloutDoor } from '../../policies/index.ts';
 import {
-  durationMs,
   ShadowStage,
-  stageContradictions,
   UserError,
   type Cause,
   type OpenRollout,
@@ -30,9 +28,6 @@ export interface RolloutQuestion {
   /** Who asks, to open it if there are stages to pass: then the model is claimed. Absent: only whether it may go out. */
   opens?: { workflowId: string; runId: string; by: string; now: string };
 }
-
-/** More daily looks than in nine months; each is eleven events of a history that ends at 51,200. */
-export const MOST_LOOKS = 300;
 
 export type RolloutPlan = RolloutAnswer & {
   was: number;
@@ -65,21 +60,20 @@ export const createPlanRollout = (context: Context) => ({
     const head = models[model];
     const champion = head?.serving.champion;
     const stages = stagesOf(question, project?.spec.rollout.stages ?? []);
-    const contradictions = project
-      ? stageContradictions({ ...project.spec, rollout: { ...project.spec.rollout, stages } })
-      : [];
-    const logTime = version.serving?.allowEventTime ?? false;
     const answer = mayRollOut({
       model,
       version: question.version,
       stages,
       door,
-      contradictions: [
-        ...contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
-        ...(logTime ? [] : stages.flatMap(tooManyLooks)),
-      ],
+      contradictions: rolloutContradictions({
+        spec: project?.spec,
+        stages,
+        challenger: version,
+        champion: champion === undefined ? undefined : await stores.versions.read(model, champion),
+      }),
       champion,
       force: question.force ?? false,
+      given: question.stages !== undefined,
       reason: question.reason,
     });
     const was = head?.n ?? 0;
@@ -141,16 +135,6 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new UserError('StagesDoNotFit', `this stage cannot be passed:\n${z.prettifyError(result.error)}`);
-}
-
-/** A trial by the workflow's clock; one by the log's time ends at the last look that it may have. */
-function tooManyLooks(stage: Stage, i: number): string[] {
-  if (stage.kind !== 'shadow') return [];
-  const looks = Math.ceil(durationMs(stage.maxDuration) / durationMs(stage.lookEvery));
-  if (looks <= MOST_LOOKS) return [];
-  return [
-    `stages.${i}.lookEvery: a look every ${stage.lookEvery} for ${stage.maxDuration} is ${looks} looks, and at most ${MOST_LOOKS} are made: look less often`,
-  ];
 }
 
 /**

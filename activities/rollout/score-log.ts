@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Stores } from '../../bucket/index.ts';
-import { isPiiInput, type ModelVersion, type RawRow, type ShadowEvidence } from '../../schemas/index.ts';
+import { type ModelVersion, type RawRow, type ShadowEvidence } from '../../schemas/index.ts';
 import {
   addScores,
   findUnscored,
@@ -75,23 +75,4 @@ export async function scoreLog(
   const rows = await writeScores(db, { to, whole });
   const { sha256 } = await stores.objects.put({ file: to });
   return [...(whole ? [] : before.parts), { sha256, rows }];
-}
-
-/** Why two versions cannot be held against each other on one log, if so. */
-export function whyNotComparable(champion: ModelVersion, challenger: ModelVersion): string | undefined {
-  const names = `version ${champion.n} and version ${challenger.n}`;
-  if (champion.task !== challenger.task)
-    return `${names} answer different questions: ${champion.task} and ${challenger.task}`;
-  const personal = (version: ModelVersion) =>
-    new Set(Object.keys(version.inputs).filter((name) => isPiiInput(version.inputs[name]!)));
-  const [ours, theirs] = [personal(challenger), personal(champion)];
-  const onlyOne = Object.keys(challenger.inputs).find(
-    (name) => champion.inputs[name] && ours.has(name) !== theirs.has(name),
-  );
-  if (onlyOne !== undefined)
-    return `${onlyOne} is personal to only one of ${names}, so the rows that the one was asked cannot be scored by the other`;
-  const [key, otherKey] = [challenger.serving?.piiKey, champion.serving?.piiKey];
-  if (ours.size > 0 && key !== otherKey)
-    return `the personal inputs of ${names} (${[...ours].join(', ')}) were hashed under different keys`;
-  return undefined;
 }

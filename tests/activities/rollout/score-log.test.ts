@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lossOfTrial, meanLosses } from '../../../activities/rollout/losses.ts';
 import { openChildScorer } from '../../../activities/rollout/child-scorer.ts';
-import { whyNotComparable } from '../../../activities/rollout/score-log.ts';
+import { whyNotComparable } from '../../../policies/index.ts';
 import { openScorer } from '../../../activities/rollout/scorer.ts';
 import type { ModelVersion, RawRow } from '../../../schemas/index.ts';
 import { registerOdd, slow } from '../../api/serving/challenger/odd-graphs.ts';
