@@ -37,6 +37,7 @@ export const TrainingPipelineInput = z
     asOf: Instant.optional(),
     backtest: Backtest.optional(),
     promote: z.boolean().optional().describe('Start the rollout of the new version, and do not wait for it'),
+    by: z.string().min(1).max(200).optional().describe('Who asked for it: also of the rollout that it starts'),
   })
   .meta({ id: 'TrainingPipelineInput' });
 export type TrainingPipelineInput = z.infer<typeof TrainingPipelineInput>;
@@ -120,7 +121,13 @@ export type RolloutResult = z.infer<typeof RolloutResult>;
 export const RollbackInput = z
   .strictObject({
     model: ModelName,
-    to: z.int().positive().optional().describe('Default: the version that served before, and was not rolled back'),
+    to: z
+      .int()
+      .positive()
+      .optional()
+      .describe(
+        'Default: the champion alone, while a rollout tries a version out beside it; else the version that served before, and was not rolled back',
+      ),
     by: z.string().min(1),
     reason: z.string().min(1),
   })

@@ -55,7 +55,7 @@ const guarded = {
   401: problem('No key came, or one that is unknown, expired or revoked'),
   403: problem('The key lacks the scope, or a page of another origin asked'),
 };
-const security: Record<string, string[]>[] = [{}, { apiKey: [] }];
+const security: Record<string, string[]>[] = [{}, { apiKey: [] }, { apiKeyHeader: [] }];
 
 // Loose on purpose: a mistyped name shall find its nearest, not a lesson about patterns.
 const model = z.strictObject({ model: z.string().describe(ModelName.description ?? 'Name of a model') });
@@ -317,7 +317,8 @@ export const rollBackModel = createRoute({
   path: '/v1/models/{model}/rollback',
   tags,
   security,
-  summary: 'Serve the version before, or the one named, at once. Needs no Temporal.',
+  summary:
+    'Take back what a rollout tries out beside the champion, else serve the version before, or the one named; at once. Needs no Temporal.',
   request: {
     params: model,
     body: { content: { 'application/json': { schema: RollbackBody } }, required: true },

@@ -16,11 +16,15 @@ interface RollbackOptions extends CommonOptions {
 export const rollbackCommand = (): Command =>
   command(
     'rollback',
-    'Serve the version that served before, at once; again, the one before that. Works with Temporal down, and on the bucket itself when the API is down.',
+    'Take back what is being tried out beside the champion, or else the champion: the version before serves, at once; again, the one before that. Works with Temporal down, and on the bucket itself when the API is down.',
     'gauntlet rollback hotel-cancellations --to 1 --reason "version 2 refuses group bookings"',
   )
     .argument('<model>')
-    .option('--to <n>', 'the version; default: the one that served before and was not rolled back', positiveInteger)
+    .option(
+      '--to <n>',
+      'the version; default: the champion alone while something is tried out beside it, else the one before that was not rolled back',
+      positiveInteger,
+    )
     .requiredOption('--reason <text>', 'why, for the record')
     .action(async (model: string, o: RollbackOptions) => {
       const { createClient, ApiUnreachable, ApiProblem } = await import('../../api/client.ts');
@@ -53,7 +57,9 @@ export const rollbackCommand = (): Command =>
         );
       }
       if (o.json) return sayJson(done);
-      say(
-        `${paint('green', 'rolled back')} ${model} from version ${done.from} to ${done.to} (revision ${done.revision})`,
-      );
+      const what =
+        done.from === done.to
+          ? `${model}: version ${done.to} serves alone, nothing is tried out beside it (revision ${done.revision}). The version before it: the same once more`
+          : `${model} from version ${done.from} to ${done.to} (revision ${done.revision})`;
+      say(`${paint('green', 'rolled back')} ${what}`);
     });

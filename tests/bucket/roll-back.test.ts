@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { openStores, rollBack, type Stores } from '../../bucket/index.ts';
+import { openStores, rollBack, ServingLog, type Stores } from '../../bucket/index.ts';
 import type { Cause, Serving } from '../../schemas/index.ts';
 import { version } from './examples.ts';
 
@@ -87,17 +87,85 @@ it('a version that was rolled back and promoted again can be restored', async ()
   expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
 });
 
-it('clears canary, shadows and holder, and asks no holder', async () => {
-  const until = '2026-12-01T00:00:00.000Z';
-  const canary = { version: 3, weight: 0.05, salt: 's', until };
-  await serve({ champion: 2, previous: 1, canary, shadows: [{ version: 3, until }], holder: 'rollout-churn/r1' });
+const until = '2026-12-01T00:00:00.000Z';
+const canary = { version: 3, weight: 0.05, salt: 's', until };
+const holder = 'rollout-churn/r1';
+
+it.each([
+  ['a canary', { canary, shadows: [], holder }],
+  ['a shadow', { shadows: [{ version: 3, until }], holder }],
+  ['a question to people', { shadows: [], holder }],
+  ['what a rollout that is gone left routed', { canary, shadows: [] }],
+])(
+  'takes back %s first: the champion serves everybody, and a second one goes to the version before',
+  async (_, beside) => {
+    await serve({ champion: 1, shadows: [] });
+    await serve({ champion: 2, previous: 1, shadows: [] });
+    await serve({ champion: 2, previous: 1, ...beside });
+    expect(await back()).toEqual({ revision: 4, model: 'churn', from: 2, to: 2 });
+    expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
+    expect(await back()).toMatchObject({ from: 2, to: 1 });
+    expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
+  },
+);
+
+it('takes back a canary of a model that has no version before, and then suggests anything but that one', async () => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 1, canary, shadows: [], holder });
+  expect(await back()).toMatchObject({ from: 1, to: 1 });
+  await expect(back()).rejects.toMatchObject({
+    type: 'NothingToRollBackTo',
+    message: expect.stringMatching(/\(it also has 2\): gauntlet rollback churn --to 2 --reason/) as string,
+  });
+  await serve({ champion: 1, shadows: [{ version: 2, until }] });
   await back();
+  await expect(back()).rejects.toMatchObject({
+    message: expect.stringMatching(/Its other versions \(2, 3\) were only tried out beside it: .*--to <n>/) as string,
+  });
+});
+
+it.each([
+  ['that went through a canary', [{ champion: 2, previous: 1, canary, shadows: [], holder }]],
+  ['that began with it', []],
+])('in a bake %s serves the version before: the champion is what the rollout brought', async (_, before) => {
+  await serve({ champion: 1, shadows: [] });
+  await serve({ champion: 2, previous: 1, shadows: [] });
+  for (const serving of before) await serve(serving);
+  await serve({ champion: 3, previous: 2, shadows: [], holder });
+  await serve({ champion: 3, previous: 2, shadows: [], holder });
+  expect(await back()).toMatchObject({ from: 3, to: 2 });
+  expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
+});
+
+it('to a version by name clears canary, shadows and holder, and asks no holder', async () => {
+  await serve({ champion: 2, previous: 1, canary, shadows: [{ version: 3, until }], holder });
+  await back(1);
   expect((await now()).serving).toEqual({ champion: 1, shadows: [] });
 });
 
+it('reads a few entries, however many the rollout that it takes back has written', async () => {
+  const lasts = (i: number) => new Date(Date.parse(until) + i).toISOString();
+  for (let i = 0; i < 40; i++)
+    await serve({ champion: 2, previous: 1, shadows: [{ version: 3, until: lasts(i) }], holder });
+  const { bucket } = stores;
+  let reads = 0;
+  const log = new ServingLog({
+    create: (key, body) => bucket.create(key, body),
+    list: (prefix, after) => bucket.list(prefix, after),
+    remove: (key) => bucket.remove(key),
+    read: (key, range) => {
+      if (key.startsWith('serving/')) reads++;
+      return bucket.read(key, range);
+    },
+  });
+  await log.table();
+  reads = 0;
+  expect(await rollBack(log, 'churn', undefined, 'ana', 'x', cause())).toMatchObject({ from: 2, to: 2 });
+  expect(reads).toBeLessThanOrEqual(15);
+});
+
 it('to the champion itself ends a canary and keeps the version before', async () => {
-  const canary = { version: 3, weight: 0.05, salt: 's', until: '2026-12-01T00:00:00.000Z' };
-  await serve({ champion: 2, previous: 1, canary, shadows: [], holder: 'rollout-churn/r1' });
+  await serve({ champion: 2, previous: 1, canary, shadows: [], holder });
   expect(await back(2)).toEqual({ revision: 2, model: 'churn', from: 2, to: 2 });
   expect((await now()).serving).toEqual({ champion: 2, previous: 1, shadows: [] });
 });
