@@ -167,7 +167,7 @@ describe('a plan', () => {
   });
 
   it('that cannot decide within its time is refused, with what would help', async () => {
-    const rollout = rolloutOf(boosted, linear.n, { minimumEffect: 1e-5, maxDuration: '10 weeks' });
+    const rollout = rolloutOf(boosted, linear.n, { minimumEffect: 1e-5, worthFinding: 0.001, maxDuration: '12 weeks' });
     const { ref } = await planned(rollout, [], '2025-01-03T00:00:01.000Z');
     expect(ref).toMatchObject({ kind: 'plan', verdict: { says: 'fail' } });
     expect(ref.verdict.because).toMatch(/worthFinding/);
