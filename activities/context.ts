@@ -13,6 +13,8 @@ export interface Context {
   executionState?: (workflowId: string, runId: string) => Promise<'open' | 'closed' | 'unknown'>;
   /** Gauntlet brought up its own Temporal server: votes whose `by` nobody checked count, unless a stage says otherwise. */
   embedded?: boolean;
+  /** GAUNTLET_CHALLENGER_MB: memory above which a process that scores for a trial is ended; absent: 1024. */
+  challengerMb?: number;
   /** Where people find this Gauntlet, for links in reminders. */
   url?: string;
 }

@@ -64,24 +64,42 @@ export async function* readUnscored(db: Database, of: number, atOnce: number): A
   }
 }
 
-/** Keeps the scores of rows that `readUnscored` gave. */
+/**
+ * Keeps the scores of rows that `readUnscored` gave. A row for which one of them is undefined is left out, and found again.
+ *
+ * @returns how many rows it keeps
+ */
 export function addScores(
   appender: ScoreAppender,
   { requestIds, rows }: UnscoredRows,
-  champion: readonly (readonly number[] | null)[],
-  challenger: readonly (readonly number[] | null)[],
-): void {
+  champion: readonly (readonly number[] | null | undefined)[],
+  challenger: readonly (readonly number[] | null | undefined)[],
+): number {
   const list = (scores: readonly number[] | null) => (scores === null ? null : listValue(scores));
-  for (let from = 0; from < requestIds.length; from += CHUNK_ROWS) {
-    const to = Math.min(from + CHUNK_ROWS, requestIds.length);
-    const chunk = DuckDBDataChunk.create(TYPES, to - from);
-    chunk.setColumnValues(0, requestIds.slice(from, to));
-    chunk.setColumnValues(1, Array.from(rows.subarray(from, to), BigInt));
-    chunk.setColumnValues(2, champion.slice(from, to).map(list));
-    chunk.setColumnValues(3, challenger.slice(from, to).map(list));
+  const places = requestIds.flatMap((_, i) => (champion[i] === undefined || challenger[i] === undefined ? [] : [i]));
+  for (let from = 0; from < places.length; from += CHUNK_ROWS) {
+    const own = places.slice(from, from + CHUNK_ROWS);
+    const chunk = DuckDBDataChunk.create(TYPES, own.length);
+    chunk.setColumnValues(
+      0,
+      own.map((i) => requestIds[i]!),
+    );
+    chunk.setColumnValues(
+      1,
+      own.map((i) => BigInt(rows[i]!)),
+    );
+    chunk.setColumnValues(
+      2,
+      own.map((i) => list(champion[i]!)),
+    );
+    chunk.setColumnValues(
+      3,
+      own.map((i) => list(challenger[i]!)),
+    );
     appender.appendDataChunk(chunk);
   }
   appender.flushSync();
+  return places.length;
 }
 
 export type ScoreAppender = Awaited<ReturnType<typeof openScoreAppender>>;

@@ -137,6 +137,7 @@ export async function start(options: StartOptions): Promise<Running> {
       executionState: executionStateOf(connected.client),
       embedded: namedServer(env).server === undefined,
       url,
+      ...challengerLimit(env),
     };
     const connection = await connectWorker(temporal, env);
     closing.rest.push(() => connection.close());
@@ -194,11 +195,16 @@ function starting(request: Request): Response {
   });
 }
 
-function limitsOf(env: NodeJS.ProcessEnv): { challengerMb?: number; maxModelBytes?: number } {
+/** Of a challenger's process, beside live traffic and in a trial over the log. */
+function challengerLimit(env: NodeJS.ProcessEnv): { challengerMb?: number } {
   const challengerMb = megabytes(env, 'GAUNTLET_CHALLENGER_MB');
+  return challengerMb === undefined ? {} : { challengerMb };
+}
+
+function limitsOf(env: NodeJS.ProcessEnv): { challengerMb?: number; maxModelBytes?: number } {
   const maxModelMb = megabytes(env, 'GAUNTLET_MAX_MODEL_MB');
   return {
-    ...(challengerMb !== undefined && { challengerMb }),
+    ...challengerLimit(env),
     ...(maxModelMb !== undefined && { maxModelBytes: maxModelMb * 1_048_576 }),
   };
 }

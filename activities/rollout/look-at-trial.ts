@@ -1,3 +1,4 @@
+import { Context as ActivityContext } from '@temporalio/activity';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookKey, refOf } from '../../bucket/index.ts';
@@ -119,6 +120,8 @@ async function lookThere(
 async function look(context: Context, question: Question): Promise<WrittenLook> {
   const { rollout, stage, plan, o, head } = question;
   const evidence = await gather(context, question);
+  // Whoever cancelled it is not told a verdict any more.
+  ActivityContext.current().cancellationSignal.throwIfAborted();
   const { rules, figures, verdict } = judge(plan, evidence);
   return context.stores.looks.create({
     model: rollout.model,
@@ -164,7 +167,7 @@ async function gather(context: Context, { rollout, plan, o, head }: Question): P
       await createLogViews(db, rollout.model, files);
       const asOf = plan.logTime ? await newestTime(db, plan, last) : new Date(o.now);
       await createOutcomes(db, labelTerms(spec), asOf);
-      const scores = await scoreLog(context, db, { ...versions, from, asOf, before: scored, scratch });
+      const scores = await scoreLog(context, db, { ...versions, from, asOf, before: scored, scratch, hasServed: true });
       const dueBy = last?.isSame ? new Date(last.evidence.asOf) : undefined;
       const sums = await measureTrial(
         db,

@@ -1,3 +1,4 @@
+import { Context as ActivityContext } from '@temporalio/activity';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookKey, refOf } from '../../bucket/index.ts';
@@ -172,6 +173,8 @@ async function planned(
     loss: trial.loss,
   };
   const { evidence, window } = await measure(context, trial, rollout, twins, now);
+  // Whoever cancelled it is not told a verdict any more.
+  ActivityContext.current().cancellationSignal.throwIfAborted();
   const { rules, figures, verdict } = judge(plan, evidence);
   return {
     model,
@@ -374,6 +377,7 @@ async function measurePairs(
       asOf,
       before: { parts: [], files: [] },
       scratch,
+      hasServed: one === champion,
       keep: false,
     });
     const terms = trialTerms(

@@ -8,14 +8,21 @@ export const BATCH_ROWS = 2_048;
 /** What of a version scoring needs. */
 export type Scored = Pick<ModelVersion, 'inputs'> & { onnx: { sha256: string } };
 
+/** All finite; null: the graph was asked, and gives none; undefined: lost, nobody answered. */
+export type Score = number[] | null | undefined;
+
 /** Scores raw rows in ONNX Runtime, as serving does, and passes over what it cannot. */
 export interface Scorer {
+  /** Whatever it is asked from now on is lost. */
+  readonly gaveUp: boolean;
+  /** Why rows were lost, if any were. */
+  readonly lost: string | undefined;
   /**
    * @param rows         inputs as they are logged (personal ones hashed); null: shed
    * @param predictedAt  [rows] seconds since 1970
-   * @returns            [rows] its scores, all finite, or null
+   * @returns            [rows] its scores
    */
-  score(rows: readonly (RawRow | null)[], predictedAt: Float64Array): Promise<(number[] | null)[]>;
+  score(rows: readonly (RawRow | null)[], predictedAt: Float64Array): Promise<Score[]>;
   close(): Promise<void>;
 }
 
@@ -33,8 +40,10 @@ export async function scorerOf(o: {
   const model = await openModel(o);
   const names = Object.keys(inputs);
   return {
+    gaveUp: false,
+    lost: undefined,
     async score(rows, predictedAt) {
-      const scores: (number[] | null)[] = Array.from({ length: rows.length }, () => null);
+      const scores: Score[] = Array.from({ length: rows.length }, () => null);
       for (let from = 0; from < rows.length; from += BATCH_ROWS) {
         const places: number[] = [];
         const own: RawRow[] = [];
@@ -67,7 +76,7 @@ async function scoreBatch(
   rows: readonly RawRow[],
   places: readonly number[],
   predictedAt: Float64Array,
-  into: (number[] | null)[],
+  into: Score[],
 ): Promise<void> {
   if (rows.length === 0) return;
   const decoded = decodeRows(inputs, [...rows], { personal: 'hashed' });

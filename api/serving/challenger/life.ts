@@ -1,13 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Logger } from 'pino';
+import { RESIDENT_LOOK_MS, residentBytes } from '../../../onnx/index.ts';
 import type { Order, Report } from './messages.ts';
-import { residentBytes } from './resident-bytes.ts';
 
 export type Death = 'crashed' | 'hung' | 'memory' | 'ended';
 
-/** `ps` is a process of its own, so it is asked less often than /proc. */
-const LOOK_MS = process.platform === 'linux' ? 100 : 1000;
 /** A graph that throws writes a line for every run. */
 const LINES_A_SECOND = 10;
 const LINE_CHARACTERS = 1000;
@@ -27,7 +25,7 @@ export class Life {
     this.o = o;
     let left: () => void = () => undefined;
     this.gone = new Promise((resolve) => (left = resolve));
-    this.look = setInterval(() => void this.lookAtMemory(), LOOK_MS);
+    this.look = setInterval(() => void this.lookAtMemory(), RESIDENT_LOOK_MS);
     this.look.unref();
     try {
       // Not child.ts itself: a process that node starts has no loader for TypeScript until it registers its own.

@@ -1,3 +1,5 @@
+import { CancelledFailure } from '@temporalio/activity';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { holdServing } from '../../../activities/rollout/hold.ts';
 import type { ShadowStage } from '../../../schemas/index.ts';
@@ -234,6 +236,37 @@ describe('rows that cannot be scored', () => {
     expect(maturity).toMatchObject([{ requests: 5, matured: 5, labelled: 5, unscored: 3 }]);
     expect(cells).toMatchObject([{ measure: 'loss', rows: 2 }]);
     expect(scores).toMatchObject([{ rows: 5 }]);
+  });
+});
+
+describe('rows that were lost', () => {
+  it('because the process that scores was ended are left out, and the next look scores them', async () => {
+    trial = await openTrial();
+    for (let day = 0; day < 5; day++) await uploadDay(trial, day, PER_DAY);
+    const now = FROM_MS + 5 * DAY_MS;
+    const poor = { ...trial, context: { ...trial.context, challengerMb: 1 } };
+    const first = await lookAt(poor, planOf(trial), now);
+    const { maturity, scores, cells } = await evidenceOf(trial, first);
+    expect({ scores, cells, says: first.ref!.verdict.says }).toEqual({ scores: [], cells: [], says: 'no-data' });
+    expect(maturity.every(({ matured, unscored }) => matured === unscored)).toBe(true);
+
+    const second = await lookAt(trial, planOf(trial), now + 1, { previous: first.ref!.key });
+    expect(second.scored).toBe(5 * PER_DAY);
+    const evidence = await evidenceOf(trial, second);
+    expect(evidence.scores).toMatchObject([{ rows: 5 * PER_DAY }]);
+    expect(evidence.maturity.every(({ unscored }) => unscored === 0)).toBe(true);
+    expect(evidence.cells.length).toBeGreaterThan(0);
+  });
+});
+
+describe('a look that is cancelled', () => {
+  it('ends, and writes nothing', async () => {
+    trial = await openTrial();
+    await uploadDay(trial, 0, PER_DAY);
+    const env = new MockActivityEnvironment();
+    env.on('heartbeat', () => env.cancel());
+    await expect(lookAt(trial, planOf(trial), FROM_MS + DAY_MS, {}, env)).rejects.toThrow(CancelledFailure);
+    expect(await trial.context.stores.looks.list(MODEL)).toEqual([]);
   });
 });
 

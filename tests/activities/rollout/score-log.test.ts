@@ -4,7 +4,7 @@ import { openChildScorer } from '../../../activities/rollout/child-scorer.ts';
 import { whyNotComparable } from '../../../policies/index.ts';
 import { openScorer } from '../../../activities/rollout/scorer.ts';
 import type { ModelVersion, RawRow } from '../../../schemas/index.ts';
-import { registerOdd, slow } from '../../api/serving/challenger/odd-graphs.ts';
+import { greedy, registerOdd, slow } from '../../api/serving/challenger/odd-graphs.ts';
 import { bookings, constant, flowers, overflowing, register, temporaryStores } from '../../api/serving/fixture.ts';
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
@@ -59,18 +59,43 @@ describe('a scorer in a process of its own', () => {
     await scorer.close();
   }, 120_000);
 
-  it('is ended where it hangs, and gives nothing for these rows; after three times it is not asked any more', async () => {
+  it('is ended where it hangs, and these rows are lost; after three times it is not asked any more', async () => {
     const hangs = await registerOdd(temporary.stores, 'hangs', await slow());
     const scorer = await openChildScorer(temporary.stores, hangs, { batchMs: 3_000 });
     const rows = Array.from({ length: 2_048 * 5 }, (_, i): RawRow => ({
       x: i,
       ms: i >= 2_048 && i % 2_048 === 5 ? 1e9 : 0,
     }));
+    expect(scorer).toMatchObject({ gaveUp: false, lost: undefined });
     const scores = await scorer.score(rows, new Float64Array(rows.length));
-    await scorer.close();
     expect(scores.slice(0, 2_048)).toEqual(rows.slice(0, 2_048).map(({ x }) => [x]));
-    expect(scores.slice(2_048).every((one) => one === null)).toBe(true);
+    expect(scores.slice(2_048).every((one) => one === undefined)).toBe(true);
     expect(scores.length).toBe(rows.length);
+    expect(scorer).toMatchObject({ gaveUp: true, lost: 'it gave no answer in time' });
+    await scorer.close();
+  }, 120_000);
+
+  it('is ended where it takes more memory than it may, and what comes next has scores', async () => {
+    const eats = await registerOdd(temporary.stores, 'eats', greedy());
+    const scorer = await openChildScorer(temporary.stores, eats, { limitMb: 500 });
+    const rows = Array.from({ length: 2_048 * 2 }, (_, i): RawRow => ({ x: i, mb: i === 5 ? 1e6 : 0 }));
+    const scores = await scorer.score(rows, new Float64Array(rows.length));
+    expect(scores.slice(0, 2_048).every((one) => one === undefined)).toBe(true);
+    expect(scores.slice(2_048)).toEqual(rows.slice(2_048).map(({ x }) => [x]));
+    expect(scorer.lost).toMatch(/^it took \d+ MB of memory; GAUNTLET_CHALLENGER_MB allows 500$/);
+    await scorer.close();
+  }, 120_000);
+
+  it('is ended in the middle of a run where nobody waits for it any more', async () => {
+    const hangs = await registerOdd(temporary.stores, 'hangs-too', await slow());
+    const stop = new AbortController();
+    const scorer = await openChildScorer(temporary.stores, hangs, { signal: stop.signal });
+    await scorer.score([{ x: 1, ms: 0 }], new Float64Array(1));
+    const from = performance.now();
+    setTimeout(() => stop.abort(new Error('not wanted')), 500);
+    await expect(scorer.score([{ x: 1, ms: 1e9 }], new Float64Array(1))).rejects.toThrow('not wanted');
+    expect(performance.now() - from).toBeLessThan(10_000);
+    await scorer.close();
   }, 120_000);
 });
 

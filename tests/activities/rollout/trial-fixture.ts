@@ -111,8 +111,8 @@ export async function lookAt(
   plan: ShadowPlan,
   nowMs: number,
   o: Partial<TrialTime> = {},
+  env = new MockActivityEnvironment(),
 ): Promise<TrialLook & { scored: number }> {
-  const env = new MockActivityEnvironment();
   let scored = 0;
   env.on('heartbeat', (details: unknown) => {
     scored = (details as { of: number } | undefined)?.of ?? scored;

@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
+/** How often to look: `ps` is a process of its own, so it is asked less often than /proc. */
+export const RESIDENT_LOOK_MS = process.platform === 'linux' ? 100 : 1000;
+
 /** Memory of a process that lies in RAM; undefined: it is gone, or nobody can say. */
 export function residentBytes(pid: number): number | undefined | Promise<number | undefined> {
   return process.platform === 'linux' ? fromProc(pid) : fromPs(pid);
