@@ -18,7 +18,15 @@ import {
 import { applyUpload, MAX_PROJECT_BYTES, tooLarge } from './control/projects.ts';
 import * as routes from './control/routes.ts';
 import { judgeAgain, listLooks, readLook } from './control/looks.ts';
-import { describeRollout, onlyNamed, startRollout, tellRollout, type Said, type Word } from './control/rollouts.ts';
+import {
+  describeRollout,
+  onlyNamed,
+  roundsApproval,
+  startRollout,
+  tellRollout,
+  type Said,
+  type Word,
+} from './control/rollouts.ts';
 import type { Check } from './control/shapes.ts';
 import { readStatus } from './control/status.ts';
 import { ensureLabelSchedule } from './control/schedules.ts';
@@ -34,7 +42,7 @@ import {
   ProblemError,
   type ErrorLog,
 } from './problem.ts';
-import { actorOf, byOf, KeyRing, keysRequired } from './keys.ts';
+import { actorOf, byOf, KeyRing, keysRequired, secretOf } from './keys.ts';
 import { requestId } from './request-id.ts';
 import { sameOriginOnly } from './same-origin.ts';
 
@@ -78,10 +86,17 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
     type: 'http',
     scheme: 'bearer',
-    description: 'An API key (gk_...), needed where the bucket has keys; x-api-key: gk_... is the same.',
+    description: 'An API key (gk_...), needed where the bucket has keys.',
+  });
+  app.openAPIRegistry.registerComponent('securitySchemes', 'apiKeyHeader', {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+    description: 'The same key, where something before us takes the header authorization for itself.',
   });
   app.use(sameOriginOnly);
-  app.use(keysRequired(o.keys ?? new KeyRing(stores.keys, { now: () => now().getTime() }), scopeOf));
+  const keys = o.keys ?? new KeyRing(stores.keys, { now: () => now().getTime() });
+  app.use(keysRequired(keys, scopeOf));
   app.use('/v1/projects', bodyLimit({ maxSize: MAX_PROJECT_BYTES, onError: tooLarge }));
 
   app.openapi(routes.getStatus, async (c) => c.json(await readStatus(o), 200));
@@ -148,6 +163,8 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     const body = c.req.valid('json');
     await requireModel(stores, model);
     await requireVersion(stores, model, body.version);
+    const rounds = await roundsApproval(stores, model, body);
+    if (rounds !== undefined) await keys.check(secretOf(c), 'approve', rounds);
     const { stage } = await c.req.json<{ stage?: unknown }>();
     const asked = { ...body, ...(body.stage && { stage: onlyNamed(body.stage, stage) }) };
     const started = await startRollout(o, model, asked, byOf(c, body.by));
@@ -201,7 +218,9 @@ export function createControl(o: ControlOptions): OpenAPIHono {
   app.openapi(routes.judgeLook, async (c) => {
     const { model, look } = c.req.valid('param');
     await requireModel(stores, model);
-    return c.json(await judgeAgain(stores, model, look, c.req.valid('json')?.plan), 200);
+    const plan = c.req.valid('json')?.plan;
+    const sent = plan && (await c.req.json<{ plan: { kind: string } }>()).plan;
+    return c.json(await judgeAgain(stores, model, look, sent), 200);
   });
 
   app.openapi(routes.startImportLabels, async (c) => {

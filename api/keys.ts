@@ -41,8 +41,9 @@ export class KeyRing {
    *
    * @throws {ProblemError} 401 where a key is needed and none, an unknown, an expired or a revoked one came; 403 where it
    *   lacks the scope
+   * @param because  why it needs that scope, where the route alone does not say so
    */
-  async check(secret: string | undefined, scope: Scope): Promise<Actor | undefined> {
+  async check(secret: string | undefined, scope: Scope, because?: string): Promise<Actor | undefined> {
     if (secret !== undefined && this.#own && same(secret, this.#own.secret))
       return { name: this.#own.name, keyId: 'own', scopes: ['operate', 'approve'] };
     // The first key closes the API within a second.
@@ -55,7 +56,7 @@ export class KeyRing {
       status: 403,
       type: 'scope-missing',
       title: 'The key may not do this',
-      detail: `This needs a key of scope ${scope}, and the key ${actor.keyId} of ${actor.name} has ${actor.scopes.join(', ')}.`,
+      detail: `This needs a key of scope ${scope}${because === undefined ? '' : ` too, since ${because}`}, and the key ${actor.keyId} of ${actor.name} has ${actor.scopes.join(', ')}.`,
       next: `Whoever has the bucket makes one: gauntlet keys create --name "${actor.name}" --scope ${scope}`,
     });
   }
@@ -108,9 +109,10 @@ const keyNeeded = (because: string, scope: Scope): ProblemError =>
 
 /** The secret that a request shows, whatever it is. */
 export function secretOf(c: Context): string | undefined {
-  // Another scheme is for whoever stands before us.
+  // Another scheme, or another's token, is for whoever stands before us.
   const bearer = /^bearer +(\S+) *$/i.exec(headerOf(c, 'authorization') ?? '')?.[1];
-  return bearer ?? headerOf(c, 'x-api-key')?.trim();
+  const key = headerOf(c, 'x-api-key')?.trim();
+  return bearer?.startsWith('gk_') ? bearer : (key ?? bearer);
 }
 
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);

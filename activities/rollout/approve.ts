@@ -1,6 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
 import { refOf } from '../../bucket/index.ts';
 import { judge, mayVote } from '../../policies/index.ts';
-import type { ApprovalEvidence, ApprovalPlan, LookRef, OpenRollout, RecordedVote, Vote } from '../../schemas/index.ts';
+import {
+  UserError,
+  type ApprovalEvidence,
+  type ApprovalPlan,
+  type LookRef,
+  type OpenRollout,
+  type RecordedVote,
+  type Vote,
+} from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 
 export interface GivenVote extends Vote {
@@ -12,7 +21,7 @@ export interface GivenVote extends Vote {
 
 /**
  * Who a vote is from, and whether it counts. `by` is verified where the vote names the record that the API wrote of it,
- * and the record is of this very vote: of this run, this person, this word and the look that is to be approved.
+ * and the record is of this very vote: of this run, this person, word and reason, and the look that is to be approved.
  * Safe to repeat: it only reads.
  *
  * @param plan   absent: no approval is asked for now
@@ -27,15 +36,21 @@ export const createCheckVote = ({ stores }: Context) => ({
   ): Promise<RecordedVote> {
     const { says, by, reason, at, look } = vote;
     const record = vote.record === undefined ? undefined : await stores.votes.read(vote.record);
-    const verified =
+    const isIts =
       record !== undefined &&
       record.model === rollout.model &&
       record.workflowId === rollout.workflowId &&
       record.runId === rollout.runId &&
       record.says === says &&
       record.by === by &&
-      (plan?.sha256 === undefined || record.look === plan.sha256);
-    const unlike = vote.record !== undefined && !verified ? `${vote.record} is no record of this vote` : undefined;
+      record.reason === reason;
+    const verified = isIts && (plan?.sha256 === undefined || record.look === plan.sha256);
+    const unlike =
+      vote.record === undefined || verified
+        ? undefined
+        : isIts
+          ? 'what was asked about has changed since the vote was written down: read the new look, and vote again'
+          : `${vote.record} is no record of this vote`;
     const asked = { by, verified, ...(look !== undefined && { look }) };
     const why = unlike ?? mayVote({ plan, votes, vote: asked });
     return {
@@ -75,6 +90,12 @@ export const createRecordApproval = ({ stores, build }: Context) => ({
       ...judge(plan, evidence),
       build: build.commit,
     });
+    const { rollout: of, evidence: there } = written.look;
+    if (of?.workflowId !== workflowId || of.runId !== runId || !isDeepStrictEqual(there, evidence))
+      throw new UserError(
+        'LookTaken',
+        `${written.key} is another record, of the very same millisecond. Start this rollout again.`,
+      );
     const ref = refOf(written);
     return { ref, line: ref.verdict.because };
   },

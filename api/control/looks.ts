@@ -1,7 +1,7 @@
 import { refOf, type Stores } from '../../bucket/index.ts';
 import { judge, replan } from '../../policies/index.ts';
-import type { Look, Stage } from '../../schemas/index.ts';
-import { ProblemError } from '../problem.ts';
+import { Stage, type Look } from '../../schemas/index.ts';
+import { issuesOfZod, ProblemError } from '../problem.ts';
 import type { JudgedAgain, LookDetail, LookPage, LookSummary } from './shapes.ts';
 
 /** Newest first. @param o.before  only looks older than the one with this key */
@@ -50,16 +50,18 @@ export async function readLook(stores: Stores, model: string, named: string): Pr
  * Judges kept evidence again, with today's rules and, where one is given, another plan. Nothing is written: a look stays
  * what it was.
  *
+ * @param limits  of a stage: what is named here takes the place of what was pinned
  * @throws {ProblemError} 422 where the evidence was not counted for such a plan
  */
 export async function judgeAgain(
   stores: Stores,
   model: string,
   named: string,
-  stage: Stage | undefined,
+  limits: { kind: string; live?: object } | undefined,
 ): Promise<JudgedAgain> {
   const { key, sha256, look } = await readLook(stores, model, named);
-  const replanned = stage === undefined ? { ok: true as const, plan: look.plan } : replan(look.plan, stage);
+  const replanned =
+    limits === undefined ? { ok: true as const, plan: look.plan } : replan(look.plan, otherLimits(look.plan, limits));
   if (!replanned.ok)
     throw new ProblemError({
       status: 422,
@@ -72,4 +74,19 @@ export async function judgeAgain(
   const now = judge(plan, look.evidence);
   const same = JSON.stringify(now.verdict) === JSON.stringify(verdict);
   return { key, sha256, kind: look.kind, plan, was: { verdict, rules, figures }, now, same, build: look.build };
+}
+
+/** Only what is named is otherwise: a default of the schema is nobody's wish, and would take the place of a pinned limit. */
+function otherLimits(plan: Look['plan'], limits: { kind: string; live?: object }): Stage {
+  if (plan.kind === 'gate' || plan.stage.kind !== limits.kind) return limits as Stage; // refused for its kind alone
+  const pinned = plan.stage;
+  const live = limits.live && { live: { ...('live' in pinned && pinned.live), ...limits.live } };
+  const merged = Stage.safeParse({ ...pinned, ...limits, ...live });
+  if (merged.success) return merged.data;
+  throw new ProblemError({
+    status: 422,
+    type: 'plan-does-not-fit',
+    title: 'The plan is no stage',
+    issues: issuesOfZod(merged.error),
+  });
 }

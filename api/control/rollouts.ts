@@ -7,15 +7,8 @@ import {
   type WorkflowExecutionDescription,
 } from '@temporalio/client';
 import { refOf, type Stores } from '../../bucket/index.ts';
-import { mayRollOut } from '../../policies/index.ts';
-import {
-  RecordedVote,
-  RolloutResult,
-  RolloutStatus,
-  ShadowStage,
-  stageContradictions,
-  type LookRef,
-} from '../../schemas/index.ts';
+import { mayRollOut, rolloutContradictions } from '../../policies/index.ts';
+import { RecordedVote, RolloutResult, RolloutStatus, ShadowStage, type LookRef } from '../../schemas/index.ts';
 import type { Actor } from '../keys.ts';
 import { ProblemError } from '../problem.ts';
 import { requireVersion } from './models.ts';
@@ -64,30 +57,32 @@ export async function startRollout(
     model,
     version,
     by,
-    ...(reason !== undefined && { reason }),
     ...(stages && { stages }),
     ...(stage && { stage }),
     ...(force !== undefined && { force }),
   };
   const workflowId = rolloutId(model);
-  const start = () =>
-    startWorkflow(o, {
+  const start = (ended?: string) => {
+    const because = ended === undefined ? reason : supersedes(ended, by, reason);
+    return startWorkflow(o, {
       type: kind,
       workflowId,
-      input,
+      input: { ...input, ...(because !== undefined && { reason: because }) },
       summary: `${KINDS[kind](version)} of ${model}`,
-      details: `Rollout of **${model}** version ${version}, asked for by ${by}${reason ? `: ${reason}` : ''}.`,
+      details: `Rollout of **${model}** version ${version}, asked for by ${by}${because ? `: ${because}` : ''}.`,
       priorityKey: 1,
       version,
       follow: `/v1/models/${model}/rollout`,
     });
+  };
   let superseded: string | undefined;
   const started = await start().catch(async (error: unknown) => {
     if (!(error instanceof ProblemError && error.problem.type === 'already-running')) throw error;
     if (!supersede) throw await runningInWords(o, model, error);
     await checkPlan(o.stores, model, body);
-    superseded = await endCleanly(o, model);
-    return start();
+    const ended = await endCleanly(o, model);
+    superseded = ended.says;
+    return start(ended.runId);
   });
   const result = await endOrFirstStage(o, started);
   return {
@@ -96,8 +91,39 @@ export async function startRollout(
     follow: started.follow,
     ui: started.ui,
     superseded,
-    ...(result !== undefined && { result: RolloutResult.parse(result) }),
+    // Loose: a worker of a later release says more.
+    ...(result !== undefined && { result: RolloutResult.loose().parse(result) }),
   };
+}
+
+const supersedes = (runId: string, by: string, reason: string | undefined): string =>
+  `supersedes ${runId}, asked for by ${by}${reason === undefined ? '' : `: ${reason}`}`;
+
+/**
+ * What of this start goes round somebody's approval, in words: then it needs scope `approve` as well, or whoever may operate
+ * could leave out the others' word.
+ */
+export async function roundsApproval(
+  stores: Stores,
+  model: string,
+  { version, kind, stages, force }: StartRolloutBody,
+): Promise<string | undefined> {
+  if (kind === 'shadowTrial') return undefined; // nothing is routed
+  if (force) return 'force leaves every stage out';
+  if (stages?.some((stage) => stage.kind === 'approval' && stage.allowUnverified))
+    return 'the given stages count votes that nobody checked (allowUnverified)';
+  if (stages?.some((stage) => stage.kind === 'approval')) return undefined;
+  const { project } = await requireVersion(stores, model, version);
+  const specs = await Promise.all([stores.projects.at(model, project.n), stores.projects.newest(model)]);
+  const [own, newest] = specs.map(
+    (one) => one?.spec.rollout.stages.some((stage) => stage.kind === 'approval') ?? false,
+  );
+  if (!own && !newest) return undefined;
+  if (stages) return 'the given stages leave out the approval that model.yaml asks for';
+  if (kind === 'canaryRollout') return 'a canary rollout leaves out the approval that model.yaml asks for';
+  return own
+    ? undefined
+    : `model.yaml asks for an approval, and the one that version ${version} was made from does not`;
 }
 
 /**
@@ -107,25 +133,32 @@ export async function startRollout(
  */
 async function checkPlan(stores: Stores, model: string, body: StartRolloutBody): Promise<void> {
   const { version, kind, force = false, reason } = body;
-  const { project: of } = await requireVersion(stores, model, version);
-  const [project, head] = await Promise.all([stores.projects.at(model, of.n), stores.serving.current(model)]);
+  const challenger = await requireVersion(stores, model, version);
+  const [project, head] = await Promise.all([
+    stores.projects.at(model, challenger.project.n),
+    stores.serving.current(model),
+  ]);
+  const champion = head?.serving.champion;
   const own = project?.spec.rollout.stages ?? [];
   const shadow = own.find((stage) => stage.kind === 'shadow');
   const stages =
     kind === 'shadowTrial'
       ? [ShadowStage.parse({ ...shadow, ...body.stage, kind: 'shadow' })]
       : (body.stages ?? own.filter((one) => kind === 'promotion' || one.kind === 'canary' || one.kind === 'bake'));
-  const contradictions = project
-    ? stageContradictions({ ...project.spec, rollout: { ...project.spec.rollout, stages } })
-    : [];
   const plan = mayRollOut({
     model,
     version,
     door: kind,
     stages,
-    contradictions: contradictions.map(({ path, message }) => `stages.${path.join('.')}: ${message}`),
-    champion: head?.serving.champion,
+    contradictions: rolloutContradictions({
+      spec: project?.spec,
+      stages,
+      challenger,
+      champion: champion === undefined ? undefined : await stores.versions.read(model, champion),
+    }),
+    champion,
     force,
+    given: body.stages !== undefined,
     reason,
   });
   if (plan.says !== 'refused') return;
@@ -171,7 +204,7 @@ async function runningInWords(o: RolloutOptions, model: string, refused: Problem
   return new ProblemError({
     ...refused.problem,
     detail: `A rollout of ${model} is running already, so nothing was started: the ${running.kind}${of} since ${startedAt}${where}.`,
-    next: `See it: gauntlet rollout ${model}, or GET /v1/models/${model}/rollout${ui ? `, or ${ui}` : ''}. Wait for it, or end it cleanly and start this one: gauntlet promote --supersede, or "supersede": true.`,
+    next: `See it: gauntlet rollout ${model}, or GET /v1/models/${model}/rollout${ui ? `, or ${ui}` : ''}. Wait for it, or end it cleanly and start this one: gauntlet promote ${model} --supersede, or "supersede": true.`,
   });
 }
 
@@ -184,9 +217,9 @@ export function placeOf({ at, stages, state }: Pick<RolloutStatus, 'at' | 'stage
 /**
  * Cancels what runs, and waits for it to have undone what it routed.
  *
- * @returns how it ended, in words
+ * @returns which it was, and how it ended, in words
  */
-async function endCleanly(o: RolloutOptions, model: string): Promise<string> {
+async function endCleanly(o: RolloutOptions, model: string): Promise<{ runId: string; says: string }> {
   const running = await withTemporal(o, async (client) => {
     const handle = client.workflow.getHandle(rolloutId(model));
     const { runId, status } = await handle.describe();
@@ -196,7 +229,7 @@ async function endCleanly(o: RolloutOptions, model: string): Promise<string> {
   const endsMs = Date.now() + (o.supersedeWaitMs ?? END_MS);
   for (;;) {
     const rollout = await describeRollout(o, model, running);
-    if (rollout.state !== 'running') return rollout.says;
+    if (rollout.state !== 'running') return { runId: rollout.runId, says: rollout.says };
     if (Date.now() > endsMs)
       throw new ProblemError({
         status: 409,
@@ -332,8 +365,8 @@ export interface Said {
  * Says something to the running rollout of a model. A vote of somebody whose key was checked is first written down, which
  * is what the rollout takes for verified.
  *
- * @param o.id  of the request: the same again is said once
- * @throws {ProblemError} 409 with the rollout's own words, where it refuses or none runs
+ * @param o.id  of the request: the same again by the same person is said once
+ * @throws {ProblemError} 409 with the rollout's own words, where it refuses or none runs; 503 where it does not answer
  */
 export async function tellRollout(
   o: RolloutOptions & { id: string; now: Date },
@@ -355,7 +388,7 @@ export async function tellRollout(
     try {
       answer = await client.workflow
         .getHandle(workflowId, runId)
-        .executeUpdate<unknown, [object]>(update, { args: [given], updateId: `${update}-${o.id}` });
+        .executeUpdate<unknown, [object]>(update, { args: [given], updateId: `${update}-${o.id}-${vote.by}` });
     } catch (error) {
       throw await refusedInWords(error, client, model, word, runId);
     }
@@ -366,7 +399,8 @@ export async function tellRollout(
     return {
       workflowId,
       runId,
-      says: inWords(model, word, said, counted),
+      // Of a vote that was sent again, what is on record.
+      says: inWords(model, word, counted ?? said, counted),
       ...(counted && { vote: counted }),
       ...(record !== undefined && { record }),
       status,
@@ -390,7 +424,10 @@ async function runningRollout(client: Client, model: string): Promise<WorkflowEx
   );
 }
 
-/** @returns its key; undefined where nothing is asked, and the rollout will say so */
+/**
+ * @returns its key; undefined where nothing is asked, and the rollout will say so
+ * @throws {ProblemError} 503 where it is not known what is asked: without a record the vote would go out unverified
+ */
 async function writeVote(o: {
   stores: Stores;
   client: Client;
@@ -405,7 +442,8 @@ async function writeVote(o: {
   const { stores, client, model, runId, actor, said } = o;
   const workflowId = rolloutId(model);
   const status = await queryStatus(client, { workflowId, runId });
-  if (status?.stages[status.at]?.kind !== 'approval') return undefined;
+  if (!status) throw unheard(model);
+  if (status.stages[status.at]?.kind !== 'approval') return undefined;
   const { awaiting } = status;
   const { look } = said;
   const isOther =
@@ -414,7 +452,8 @@ async function writeVote(o: {
     !(look.length >= 8 && awaiting?.sha256.startsWith(look.toLowerCase()));
   if (isOther) return undefined;
   const written = await stores.votes.create({
-    id: `${o.now.toISOString().replace(/[-:]/g, '')}-${o.id}`.replaceAll(':', '_'),
+    // Without the time: the same request sent again is the same vote.
+    id: `${runId}-${o.says}-${actor.keyId}-${o.id}`.replaceAll(':', '_'),
     model,
     workflowId,
     runId,
@@ -427,6 +466,15 @@ async function writeVote(o: {
   });
   return written.key;
 }
+
+const unheard = (model: string): ProblemError =>
+  new ProblemError({
+    status: 503,
+    type: 'no-answer',
+    title: 'The rollout does not answer',
+    detail: `The rollout of ${model} did not say within ${QUERY_MS / 1000} seconds which look it asks about, so the vote was not sent: nothing was recorded.`,
+    next: `Vote again in a moment; gauntlet rollout ${model} says why it does not answer, gauntlet doctor whether workers are there.`,
+  });
 
 async function refusedInWords(
   error: unknown,
@@ -449,7 +497,7 @@ async function refusedInWords(
     type: 'no-answer',
     title: 'The rollout does not answer',
     detail: `The rollout of ${model} has not answered within ${UPDATE_MS / 1000} seconds (${because}). What was said may still reach it.`,
-    next: `gauntlet rollout ${model} says whether it did; to be rid of a challenger at once: gauntlet rollback ${model}`,
+    next: `gauntlet rollout ${model} says whether it did; to be rid of a challenger at once: gauntlet rollback ${model} --reason "..."`,
   });
 }
 

@@ -1,5 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import {
+  ApprovalStage,
+  BakeStage,
+  CanaryStage,
   ChangePlan,
   Figure,
   ImportLabelsInput,
@@ -20,7 +23,7 @@ import {
   Run,
   Sha256,
   ShadowTrialInput,
-  Stage,
+  ShadowStage,
   Steer,
   Task,
   TrainingHeartbeat,
@@ -169,6 +172,8 @@ export const StartRolloutBody = PromotionInput.omit({ model: true })
   .superRefine((body, context) => {
     const problem = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (body.force && !body.reason) problem('reason', 'serving without stages by force needs a reason');
+    if (body.force && body.stages && body.stages.length > 0)
+      problem('stages', 'force leaves all stages out: give one of the two');
     if (body.force && body.kind !== 'promotion') problem('force', 'only a promotion can be forced');
     if (body.stage && body.kind !== 'shadowTrial') problem('stage', 'is for a shadowTrial; others have stages');
     if (body.stages && body.kind === 'shadowTrial') problem('stages', 'a shadowTrial has one stage: stage');
@@ -182,7 +187,8 @@ export type StartRolloutBody = z.infer<typeof StartRolloutBody>;
 
 export const RolloutStart = Started.extend({
   superseded: z.string().optional().describe('How the rollout ended that ran before'),
-  result: RolloutResult.optional().describe('Absent while the rollout is under way'),
+  /** Loose: a result that a later release wrote is still shown. */
+  result: RolloutResult.loose().optional().describe('Absent while the rollout is under way'),
 }).meta({ id: 'RolloutStart' });
 export type RolloutStart = z.infer<typeof RolloutStart>;
 
@@ -190,7 +196,9 @@ export const Rollout = z
   .strictObject({
     workflowId: z.string(),
     runId: z.string(),
-    kind: z.string().describe('The workflow: promotion, shadowTrial or canaryRollout'),
+    kind: z
+      .string()
+      .describe('The workflow: promotion, shadowTrial or canaryRollout; rollout, where that is forgotten'),
     state: z
       .enum(['running', 'completed', 'failed', 'cancelled', 'terminated', 'timed out', 'forgotten'])
       .describe('forgotten: Temporal no longer has it, and the newest look is what is known'),
@@ -250,8 +258,19 @@ export type LookPage = z.infer<typeof LookPage>;
 export const LookDetail = z.strictObject({ key: z.string(), sha256: Sha256, look: Look }).meta({ id: 'LookDetail' });
 export type LookDetail = z.infer<typeof LookDetail>;
 
+const OtherLimits = z.discriminatedUnion('kind', [
+  ShadowStage.partial().extend({ kind: z.literal('shadow') }),
+  ApprovalStage.partial().extend({ kind: z.literal('approval') }),
+  CanaryStage.partial().extend({ kind: z.literal('canary') }),
+  BakeStage.partial().extend({ kind: z.literal('bake') }),
+]);
+
 export const JudgeBody = z
-  .strictObject({ plan: Stage.optional().describe('A stage with other limits; default: the plan that was pinned') })
+  .strictObject({
+    plan: OtherLimits.optional().describe(
+      'A stage with other limits: what it names takes the place of what was pinned, the rest stays; default: the plan that was pinned',
+    ),
+  })
   .meta({ id: 'JudgeBody' });
 
 const Judged = z.strictObject({ verdict: Verdict, rules: z.array(RuleResult), figures: z.array(Figure) });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createControl } from '../../api/control.ts';
 import { KeyRing } from '../../api/keys.ts';
 import { keyIdOf, secretOf, type Stores } from '../../bucket/index.ts';
-import { Problem, type Scope } from '../../schemas/index.ts';
+import { Problem, Stages, type Scope } from '../../schemas/index.ts';
 import { fill, MODEL, noTemporal, temporaryStores } from './control/records.ts';
 import { bookings, post as ask, register, serve, startServing } from './serving/fixture.ts';
 
@@ -74,6 +74,14 @@ describe('once the bucket has a key', () => {
     expect(await servedBy()).toBe('ben');
   });
 
+  it('the token of a gateway before us does not hide a key in x-api-key, and is no key by itself', async () => {
+    const { secret } = await make('ana', ['operate']);
+    const token = bearer('eyJhbGciOiJIUzI1NiJ9.e30.c2ln');
+    expect((await rollBack({ ...token, 'x-api-key': secret })).status).toBe(200);
+    expect(await servedBy()).toBe('ana');
+    expect((await rollBack(token, 2)).body!.detail).toContain('no key of Gauntlet');
+  });
+
   it('nobody changes anything without one: 401 in words, and nothing is changed', async () => {
     await make('ana', ['operate']);
     const { status, body, headers } = await rollBack();
@@ -128,6 +136,55 @@ describe('once the bucket has a key', () => {
     expect((await app.request(`/v1/models/${MODEL}/rollout/approve`, said)).status).toBe(403);
     // Temporal is down: the key was let through.
     expect((await app.request(`/v1/models/${MODEL}/rollout/pause`, said)).status).toBe(503);
+  });
+
+  describe('a rollout that goes round an approval needs scope approve as well', () => {
+    const APPROVAL = { kind: 'approval' };
+    const start = async (body: object, ...scopes: Scope[]) => {
+      nowMs += 10_000; // the key of before is not all there is
+      const { secret } = await make('ana', scopes);
+      const answer = await app.request(`/v1/models/${MODEL}/rollouts`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...bearer(secret) },
+        body: JSON.stringify({ version: 1, ...body }),
+      });
+      return { status: answer.status, body: (await answer.json()) as Problem };
+    };
+    const ask = async (stages: object[]) => {
+      const project = (await stores.projects.newest(MODEL))!;
+      const rollout = { ...project.spec.rollout, stages: Stages.parse(stages) };
+      await stores.projects.create({ ...project, spec: { ...project.spec, rollout } });
+    };
+
+    it.each<[string, object, string]>([
+      ['by force', { force: true, reason: 'x' }, 'force leaves every stage out'],
+      ['by stages that have none', { stages: [{ kind: 'bake' }] }, 'leave out the approval'],
+      ['by one that anybody may give', { stages: [{ ...APPROVAL, allowUnverified: true }] }, 'allowUnverified'],
+      ['by a canary alone', { kind: 'canaryRollout' }, 'a canary rollout leaves out the approval'],
+      ['by a version from before it was asked for', {}, 'the one that version 1 was made from does not'],
+    ])('%s', async (_, body, because) => {
+      await ask([APPROVAL]);
+      expect(await start(body, 'operate')).toMatchObject({
+        status: 403,
+        body: { type: 'urn:gauntlet:scope-missing', detail: expect.stringContaining(because) },
+      });
+      // Temporal is down: the key was let through.
+      expect((await start(body, 'operate', 'approve')).status).toBe(503);
+    });
+
+    it.each<[string, object]>([
+      ['given stages ask for one', { stages: [APPROVAL] }],
+      ['nothing is routed', { kind: 'shadowTrial' }],
+    ])('but not where %s', async (_, body) => {
+      await ask([APPROVAL]);
+      expect((await start(body, 'operate')).status).toBe(503);
+    });
+
+    it('nor where model.yaml asks for none', async () => {
+      await ask([{ kind: 'bake' }]);
+      for (const body of [{ kind: 'canaryRollout' }, { stages: [] }, {}])
+        expect((await start(body, 'operate')).status).toBe(503);
+    });
   });
 
   it('reading is open', async () => {

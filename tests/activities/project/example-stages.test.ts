@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { readProjectFolder } from '../../../activities/project/read-folder.ts';
-import { judgePlanning } from '../../../policies/index.ts';
+import { judgePlanning, rolloutContradictions } from '../../../policies/index.ts';
 import type { PlanningEvidence } from '../../../schemas/index.ts';
 
 const { spec } = await readProjectFolder(new URL('../../../examples/hotel-cancellations', import.meta.url).pathname);
@@ -31,6 +31,14 @@ const STRATA = {
 
 it('the hotel example has every kind of stage', () => {
   expect(spec.rollout.stages.map(({ kind }) => kind)).toEqual(['shadow', 'approval', 'canary', 'canary', 'bake']);
+});
+
+it('asks nothing that the example does not give, a log without its own time included', () => {
+  const version = { task: spec.task, inputs: spec.inputs, labelsSeenUntil: '2016-07-01T00:00:00.000Z' };
+  const { stages } = spec.rollout;
+  expect(
+    rolloutContradictions({ spec, stages, challenger: { n: 2, ...version }, champion: { n: 1, ...version } }),
+  ).toEqual([]);
 });
 
 it.each(Object.entries(STRATA))('its trial can decide within its time, by the horizons of %s', (_, strata) => {

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createClient, type ApiProblem } from '../../../api/client.ts';
 import { createControl } from '../../../api/control.ts';
 import type { Stores } from '../../../bucket/index.ts';
-import { ShadowStage, type Problem } from '../../../schemas/index.ts';
-import { fillLooks } from './looks.ts';
+import { ShadowStage, type Plan, type Problem } from '../../../schemas/index.ts';
+import { fillLooks, write } from './looks.ts';
 import { fill, MODEL, noTemporal, silent, temporaryStores } from './records.ts';
 
 let temporary: Awaited<ReturnType<typeof temporaryStores>>;
@@ -91,6 +91,27 @@ describe('judging again', () => {
     expect(judged).toMatchObject({ same: false, was: { verdict: { says: 'pass' } }, plan: { minimumEffect: 0.2 } });
     expect(judged.now.verdict.says).not.toBe('pass');
     expect(judged.now.verdict.because).toContain('0.2');
+  });
+
+  it('what a plan does not name stays as it was pinned, and a schema’s default does not take its place', async () => {
+    if (looks.shadow.look.plan.kind !== 'shadow') throw new Error(looks.shadow.look.plan.kind);
+    const { stage } = looks.shadow.look.plan;
+    const pinned: Plan = { ...looks.shadow.look.plan, stage: { ...stage, maxUnseen: 0.3, lookEvery: '2 days' } };
+    const trial = await write(stores, 20, pinned, looks.shadow.look.evidence);
+    const judged = await client.judge(MODEL, trial.key, { plan: { kind: 'shadow', alpha: 0.01 } });
+    expect(judged.plan).toMatchObject({
+      stage: { alpha: 0.01, maxUnseen: 0.3, worthFinding: 0.05, minimumEffect: 0.002, lookEvery: '2 days' },
+    });
+    const canary = await client.judge(MODEL, looks.canary.key, { plan: { kind: 'canary', minRequests: 7 } });
+    expect(canary.plan).toMatchObject({ stage: { weight: 0.05, minRequests: 7 } });
+    for (const [key, because] of [
+      [looks.gate.key, 'a gate is judged by evaluation.gates'],
+      [looks.shadow.key, 'shadow'],
+    ] as const)
+      expect(await refused(client.judge(MODEL, key, { plan: { kind: 'canary' } }))).toMatchObject({
+        status: 422,
+        detail: expect.stringContaining(because),
+      });
   });
 
   it('by a plan under which other rows would count is refused in words', async () => {

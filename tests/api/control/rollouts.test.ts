@@ -126,14 +126,14 @@ describe('a rollout', () => {
       /^A rollout of hotel-cancellations is running already, so nothing was started: the promotion of version 1 since 20.*Z, at stage 1 of 1 \(approval\), waiting\.$/,
     );
     expect(problem.next).toContain(`gauntlet rollout ${MODEL}`);
-    expect(problem.next).toContain('"supersede": true');
+    expect(problem.next).toContain(`gauntlet promote ${MODEL} --supersede, or "supersede": true`);
   });
 
   it('is superseded: the one before ends cleanly, and then this one starts', async () => {
     await work();
     const first = await begin();
     await untilState('waiting');
-    const second = await begin({ supersede: true });
+    const second = await begin({ supersede: true, reason: 'one step at a time' });
     expect(second.superseded).toMatch(/^The promotion .* ended at .*: cancelled, because cancelled by a person/);
     expect(second.runId).not.toBe(first.runId);
     const { status } = await untilState('waiting');
@@ -141,6 +141,11 @@ describe('a rollout', () => {
     expect((await stores.serving.current(MODEL))!.serving).toMatchObject({
       champion: 2,
       holder: `rollout-${MODEL}/${second.runId}`,
+    });
+    const { entries } = await client.history(MODEL);
+    expect(entries[0]).toMatchObject({
+      by: 'cai',
+      because: expect.stringContaining(`supersedes ${first.runId}, asked for by cai: one step at a time`),
     });
   });
 
@@ -152,6 +157,24 @@ describe('a rollout', () => {
       status: 409,
       type: 'urn:gauntlet:needs-stages',
       detail: expect.stringContaining('The rollout that runs goes on.'),
+    });
+    expect(await client.rollout(MODEL)).toMatchObject({ runId, state: 'running' });
+  });
+
+  it('is not ended for one whose stages the versions do not fit, or by force beside stages', async () => {
+    await work();
+    const { runId } = await begin();
+    await untilState('waiting');
+    // Version 1 has seen labels since.
+    const early = [{ kind: 'shadow' as const, from: '2000-01-01' }];
+    expect(await refused(begin({ stages: early, supersede: true }))).toMatchObject({
+      status: 409,
+      type: 'urn:gauntlet:stages-do-not-fit',
+      detail: expect.stringContaining('has seen labels until'),
+    });
+    expect(await refused(begin({ force: true, reason: 'x', supersede: true }))).toMatchObject({
+      status: 422,
+      issues: [expect.objectContaining({ at: 'stages', expected: 'force leaves all stages out: give one of the two' })],
     });
     expect(await client.rollout(MODEL)).toMatchObject({ runId, state: 'running' });
   });
@@ -261,6 +284,43 @@ describe('a vote', () => {
     expect(entries[0]).toMatchObject({ champion: 1, verdict: { kind: 'approval', says: 'pass' } });
     const { look } = await client.look(MODEL, entries[0]!.look!);
     expect(look.evidence).toMatchObject({ votes: [{ by: 'ana', verified: true, channel: 'api' }] });
+  });
+
+  it('sent again with its request id is the same vote, and is answered by what is on record', async () => {
+    await work();
+    await begin({ stages: [...ASKS, { kind: 'bake' as const }] });
+    await untilState('waiting');
+    const authorization = `Bearer ${await keyOf('ana', 'approve')}`;
+    const vote = async (reason: string) => {
+      const headers = { 'content-type': 'application/json', 'x-request-id': 'once', authorization };
+      const body = JSON.stringify({ reason });
+      const answer = await app.request(`/v1/models/${MODEL}/rollout/approve`, { method: 'POST', headers, body });
+      return (await answer.json()) as { says: string };
+    };
+    const says = `Rollout of ${MODEL}: approved by ana (verified): slices look right`;
+    expect(await vote('slices look right')).toMatchObject({ says });
+    expect(await vote('something else')).toMatchObject({ says });
+    const written = [];
+    for await (const { key } of stores.bucket.list('votes/')) written.push(key);
+    expect(written).toHaveLength(1);
+  });
+
+  it('by key is not sent where the rollout does not say what it asks: 503, and nothing is written', async () => {
+    await work();
+    await begin();
+    await untilState('waiting');
+    client = as(await keyOf('ana', 'approve'));
+    worker!.shutdown();
+    await running;
+    worker = running = undefined;
+    expect(await refused(client.approve(MODEL, { reason: 'slices look right' }))).toMatchObject({
+      status: 503,
+      type: 'urn:gauntlet:no-answer',
+      detail: expect.stringContaining('the vote was not sent'),
+    });
+    await work();
+    expect((await untilState('waiting')).status!.votes).toEqual([]);
+    for await (const { key } of stores.bucket.list('votes/')) throw new Error(`${key} was written`);
   });
 
   it('of somebody whom nobody checked does not count where that is not allowed, and the refusal says so', async () => {
