@@ -18,6 +18,7 @@ const LIGHT = new Set([
   'rollBack',
   'recordApproval',
   'checkVote',
+  'checkChange',
   'remind',
 ]);
 /** DuckDB and ONNX work at once in one process: each may take its limit of memory. */

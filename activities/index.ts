@@ -11,6 +11,7 @@ import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegi
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
 import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
+import { createCheckChange } from './rollout/check-change.ts';
 import { createCheckUnits } from './rollout/check-units.ts';
 import { createFinishRollout } from './rollout/finish.ts';
 import { createLookAtTrial } from './rollout/look-at-trial.ts';
@@ -18,7 +19,7 @@ import { createPlanTrial } from './rollout/plan-trial.ts';
 import { createRemind } from './rollout/remind.ts';
 import { createPlanRollout, createRollBack, createServe } from './rollout/rollout.ts';
 import { createRouteStage } from './rollout/route.ts';
-import { createPrepareTwin } from './rollout/twins.ts';
+import { createPrepareTwins } from './rollout/twins.ts';
 import { createWatch } from './rollout/watch.ts';
 import { createFitBaseline, createFitHead, createTrain } from './training/fit.ts';
 
@@ -42,6 +43,7 @@ export function createPipelineActivities(context: Context) {
     ...createPlanRollout(context),
     ...createServe(context),
     ...createRollBack(context),
+    ...createCheckChange(context),
     ...createCheckUnits(context),
     ...createRouteStage(context),
     ...createFinishRollout(context),
@@ -59,7 +61,7 @@ export function createPipelineActivities(context: Context) {
 
 /** Activities of the training worker: long computation in threads. */
 export function createTrainingActivities(context: Context) {
-  return guarded({ ...createTrain(context), ...createFitBaseline(context), ...createPrepareTwin(context) });
+  return guarded({ ...createTrain(context), ...createFitBaseline(context), ...createPrepareTwins(context) });
 }
 
 export type PipelineActivities = ReturnType<typeof createPipelineActivities>;

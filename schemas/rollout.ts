@@ -16,6 +16,7 @@ export const OpenRollout = z.object({
   reason: z.string().optional(),
   gate: z.string().optional().describe('Key of the look that let the version out of its pipeline'),
   allowUnverified: z.boolean(),
+  unit: z.boolean().optional().describe('model.yaml names who is given one answer: rollout.unit'),
   was: z.int().nonnegative().describe('Head of the model when it was planned'),
 });
 export type OpenRollout = z.infer<typeof OpenRollout>;

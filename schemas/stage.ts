@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { Duration, Instant } from './time.ts';
+import { Duration, durationMs, Instant } from './time.ts';
 import { ColumnName } from './names.ts';
 
 const Alpha = z.number().gt(0).max(0.2);
@@ -96,9 +96,14 @@ export const ApprovalStage = z
     deadline: Duration.default('7 days').describe('Then it counts as rejected'),
     remindAfter: Duration.default('1 day').describe('And again after each such while'),
     webhook: z
-      .url({ protocol: /^https?$/ })
+      .union(
+        [z.url({ protocol: /^https?$/ }), z.string().regex(/^\$[A-Z][A-Z0-9_]*$/)],
+        'expected a URL, or $NAME of an environment variable of the worker that has it',
+      )
       .optional()
-      .describe('Gets a POST with the link when a word is wanted'),
+      .describe(
+        'Gets a POST with the link when a word is wanted. A URL that is a secret stands in an environment variable of the worker: $SLACK_WEBHOOK',
+      ),
     allowUnverified: z
       .boolean()
       .optional()
@@ -159,6 +164,12 @@ export type StageKind = Stage['kind'];
 
 /** Of one trial, at most: daily for nine months. Each is eleven events of a workflow history that ends at 51,200. */
 export const MOST_LOOKS = 300;
+
+const HOUR_MS = 3_600_000;
+
+/** How long a stage is watched at once; a pause is renewed by the hour, however short the stage. */
+export const longestWatchMs = ({ maxDuration }: CanaryStage | BakeStage, isPaused: boolean): number =>
+  Math.max(durationMs(maxDuration), isPaused ? HOUR_MS : 0);
 
 /** Stages in an order that makes sense; each can be left out. */
 export const Stages = z

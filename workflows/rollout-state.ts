@@ -162,8 +162,8 @@ export class RolloutState {
   }
 
   #row(stage: Stage, i: number): string {
-    const done = this.outcome === undefined ? '·' : '✓';
-    const mark = i < this.at ? '✓' : i === this.at ? (this.hasEnded ? done : '→') : '';
+    const here = !this.hasEnded ? '→' : this.outcome === undefined ? '·' : '✗';
+    const mark = i < this.at ? '✓' : i === this.at ? here : '';
     return `| ${mark} | ${nameOf(stage)} | ${(this.#said.get(i) ?? '').replaceAll('|', '\\|')} |`;
   }
 

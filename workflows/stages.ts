@@ -24,6 +24,8 @@ import type { PipelineActivities, TrainingActivities } from '../activities/index
 import type { RolloutQuestion } from '../activities/rollout/rollout.ts';
 import {
   durationMs,
+  longestWatchMs,
+  MOST_LOOKS,
   TRAINING_TASK_QUEUE,
   type ApprovalEvidence,
   type ApprovalPlan,
@@ -53,15 +55,15 @@ const { remind } = proxyActivities<PipelineActivities>({
   ...quick,
   retry: { maximumAttempts: 5, nonRetryableErrorTypes: OUR_MISTAKES }, // the next reminder comes
 });
-const { planTrial, lookAtTrial } = proxyActivities<PipelineActivities>({
+const { planTrial, lookAtTrial, checkUnits } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '2 hours', // every request of the trial scored by both versions, at its first look
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend; nothing is harmed meanwhile
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
   retry: { maximumInterval: '1 minute', nonRetryableErrorTypes: OUR_MISTAKES },
 });
-const { prepareTwin } = proxyActivities<TrainingActivities>({
+const { prepareTwins } = proxyActivities<TrainingActivities>({
   taskQueue: TRAINING_TASK_QUEUE,
-  startToCloseTimeout: '24 hours', // a training like the challenger's own; it resumes from checkpoints
+  startToCloseTimeout: '48 hours', // two trainings like the challenger's own; they resume from checkpoints
   scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend
   heartbeatTimeout: '15 seconds', // it says after every tree how far it is
   retry: { maximumInterval: '1 minute', nonRetryableErrorTypes: OUR_MISTAKES },
@@ -69,14 +71,11 @@ const { prepareTwin } = proxyActivities<TrainingActivities>({
 const WATCH_MS = 86_400_000;
 const { watch } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '25 hours', // it ends by itself after a day, and is begun again
-  scheduleToCloseTimeout: '26 hours', // a canary that nobody watched for longer has ended by its `until`
+  scheduleToCloseTimeout: '7 days', // workers may be away for a long weekend; a canary ends by its `until` meanwhile
   heartbeatTimeout: '15 seconds', // whoever takes over from a dead worker still rolls back in time
   retry: { maximumAttempts: 100, maximumInterval: '10 seconds', nonRetryableErrorTypes: OUR_MISTAKES }, // a quarter of an hour: who is blind for longer gives up the canary
-  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED, // its last look is written
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED, // its last look is written, and told
 });
-
-/** Each look is eleven events of a history that ends at 51,200; a trial of daily looks has 182. */
-const MOST_LOOKS = 300;
 
 type Outcome = RolloutResult['outcome'];
 
@@ -162,10 +161,12 @@ export async function passStages(state: RolloutState, open: OpenRollout, alone: 
       state.state = 'running';
       mark({ stage: stage.kind });
       step = await passStage(state, stage, step);
+      // What was under way when a person said to end it may have ended well all the same.
+      if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('cancelled in a stage');
+      if (!('outcome' in step) && state.wish?.to === 'rollback') step = obeyed(state);
       if ('outcome' in step) return await undo(state, step);
       state.note(`${nameOf(stage)}: ${step.because}`);
     }
-    state.at = open.stages.length - 1; // the stage in which it ended
     if (alone) return await undo(state, { outcome: 'passed', because: step.because });
     return await promote(state, step.because, step.by);
   } catch (error) {
@@ -203,7 +204,7 @@ async function route(
   const routed = await routeStage.executeWithOptions({ summary: `Route for ${nameOf(state.stage!)}` }, [
     open!,
     at,
-    { now: now(), because, ...(by !== undefined && { by }), ...cited(state) },
+    { now: now(), because, ...(by !== undefined && { by }), ...(state.paused && { paused: true }), ...cited(state) },
     causeOf(`stage-${at}-${step}`),
   ]);
   if (!routed.ok) return { outcome: 'overtaken', because: routed.because };
@@ -229,6 +230,10 @@ async function passShadow(state: RolloutState, stage: Of<'shadow'>, before: Beca
       state.cites = seen!.ref!.key;
       return { next: state.at + 1, because: verdict.because };
     }
+    if (verdict?.says === 'pass' && trial.looks >= MOST_LOOKS) {
+      await condition(() => state.wish !== undefined || !state.paused);
+      continue;
+    }
     if (verdict?.says !== 'pass' && seen!.over !== undefined)
       return { outcome: seen!.over, because: seen!.line, ...lookOf(seen!.ref) };
     if (trial.looks >= MOST_LOOKS)
@@ -242,21 +247,17 @@ async function passShadow(state: RolloutState, stage: Of<'shadow'>, before: Beca
   }
 }
 
+/** How a rollout ends whose plan is not a pass. */
+const REFUSED = { fail: 'rejected', 'no-data': 'no data', undecided: 'inconclusive' } as const;
+
 /** Plans the trial, and then routes for it; an ending where it is refused. */
 async function beginTrial(state: RolloutState, stage: Of<'shadow'>, before: Because): Promise<Step | undefined> {
   const open = state.open!;
   state.state = 'planning';
   state.tell();
-  const twins =
-    stage.minimumEffect !== undefined
-      ? []
-      : await unlessWished(state, () =>
-          Promise.all(
-            [1, 2].map((k) =>
-              prepareTwin.executeWithOptions({ summary: `The recipe under another seed, ${k} of 2` }, [open, k]),
-            ),
-          ),
-        );
+  const twins = await unlessWished(state, () =>
+    prepareTwins.executeWithOptions({ summary: 'The recipe under two other seeds' }, [open]),
+  );
   if (!twins) return obeyed(state);
   const at = now();
   const planned = await unlessWished(state, () =>
@@ -271,7 +272,8 @@ async function beginTrial(state: RolloutState, stage: Of<'shadow'>, before: Beca
   if (!planned) return obeyed(state);
   const { plan, ref, line } = planned;
   state.saw(ref, line);
-  if (ref.verdict.says === 'fail') return { outcome: 'rejected', because: ref.verdict.because, look: ref.key };
+  const { says, because } = ref.verdict;
+  if (says !== 'pass') return { outcome: REFUSED[says], because, look: ref.key };
   state.note(`planned: ${line}`);
   state.cites = ref.key;
   state.state = 'running';
@@ -356,6 +358,7 @@ async function awaitWord(state: RolloutState, asked: Asked, trial: Trial | undef
     if (!approved && !state.paused && Date.parse(now()) >= endMs) {
       await condition(() => state.hearing.size === 0); // a vote that came in time is heard
       if (state.votes.some(({ counts }) => counts)) continue;
+      state.asked = undefined; // one that comes now is told so
       const ref = await record(state, asked, { expired: true });
       return { outcome: 'rejected', because: ref.verdict.because, look: ref.key };
     }
@@ -394,6 +397,7 @@ async function lookAgain(state: RolloutState, asked: Asked, trial: Trial): Promi
   const changed = was === 'pass' ? is?.says !== 'pass' : is?.says === 'fail';
   if (!changed || !is) return undefined;
   const why = `the verdict changed from ${was ?? 'none'} to ${is.says}: ${is.because}`;
+  state.asked = undefined; // a vote that comes now is told so
   await record(state, asked, { voided: why });
   if (is.says === 'fail') return { outcome: 'rejected', because: is.because, ...lookOf(seen.ref) };
   return { next: trialStage(state), because: why };
@@ -447,13 +451,14 @@ async function tellPeople(state: RolloutState, { plan, ref }: Asked, endMs: numb
 // Canary and bake: one activity that looks every few seconds.
 
 async function passWatched(state: RolloutState, stage: Of<'canary' | 'bake'>, before: Because): Promise<Step> {
+  const refused = await unitsRefused(state, stage);
+  if (refused) return refused;
   const began = await route(state, before);
   if ('outcome' in began) return began;
-  // The canary ends by itself after that, and a pause may be longer.
-  const maxMs = Math.min(WATCH_MS, durationMs(stage.maxDuration));
   const pausedBefore = state.pausedMs;
   for (let isFirst = true; ; isFirst = false) {
     if (!isFirst) {
+      // The canary ends by itself after its longest watch, and a pause may be longer.
       const renewed = await route(state, { because: `${nameOf(stage)} goes on` }, `renew-${now()}`);
       if ('outcome' in renewed) return renewed;
     }
@@ -464,7 +469,7 @@ async function passWatched(state: RolloutState, stage: Of<'canary' | 'bake'>, be
       revision: began.revision,
       paused: paused !== undefined,
       pausedMs: state.pausedMs - pausedBefore + (paused ? Date.parse(now()) - Date.parse(paused.at) : 0),
-      maxMs,
+      maxMs: Math.min(WATCH_MS, longestWatchMs(stage, paused !== undefined)),
       ...(state.histogram && { histogram: state.histogram }),
     };
     state.say(paused ? 'paused, and watched' : 'watched');
@@ -493,6 +498,20 @@ async function passWatched(state: RolloutState, stage: Of<'canary' | 'bake'>, be
     state.pausedMs = pausedBefore + (Date.parse(now()) - Date.parse(began.at));
     state.pause({ by: 'gauntlet', reason: `${seen.line}. Say resume, advance or rollback` });
   }
+}
+
+/** Before the first canary: a unit that carries much of its share would decide it alone. */
+async function unitsRefused(state: RolloutState, stage: Of<'canary' | 'bake'>): Promise<Step | undefined> {
+  const { open, at } = state;
+  if (!open!.unit || stage.kind !== 'canary' || open!.stages.slice(0, at).some(({ kind }) => kind === 'canary'))
+    return undefined;
+  const units = await unlessWished(state, () =>
+    checkUnits.executeWithOptions({ summary: 'Does any unit carry too much of the canary?' }, [open!, at, now()]),
+  );
+  if (!units) return obeyed(state);
+  if (!units.ok) return { outcome: 'rejected', because: units.because };
+  state.note(units.line);
+  return undefined;
 }
 
 // Ends.
@@ -532,7 +551,8 @@ async function undo(state: RolloutState, ending: Ending): Promise<RolloutResult>
 }
 
 function end(state: RolloutState, { outcome, because }: Ending, revision?: number): RolloutResult {
-  const { model, version, looks, stage } = state;
+  const { model, version, looks, open, at } = state;
+  const stage = open?.stages[Math.min(at, open.stages.length - 1)];
   state.outcome = `${outcome}: ${because}`;
   state.state = 'ended';
   if (revision !== undefined) state.revision = revision;

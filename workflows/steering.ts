@@ -19,12 +19,12 @@ import {
 import { rootCause } from '@temporalio/common';
 import * as z from 'zod';
 import type { PipelineActivities } from '../activities/index.ts';
-import { ChangePlan, Steer, Vote, type RecordedVote, type RolloutStatus } from '../schemas/index.ts';
+import { ChangePlan, Steer, Vote, type RecordedVote, type RolloutStatus, type ShadowPlan } from '../schemas/index.ts';
 import { now, OUR_MISTAKES } from './manners.ts';
-import { nameOf, type RolloutState } from './rollout-state.ts';
+import { nameOf, type RolloutState, type Trial } from './rollout-state.ts';
 
-const { checkVote } = proxyActivities<PipelineActivities>({
-  startToCloseTimeout: '30 seconds', // one object read
+const { checkVote, checkChange } = proxyActivities<PipelineActivities>({
+  startToCloseTimeout: '30 seconds', // a few objects read
   scheduleToCloseTimeout: '10 minutes', // then the person is told, and says it again
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
   retry: { nonRetryableErrorTypes: OUR_MISTAKES },
@@ -58,7 +58,7 @@ export function hear(state: RolloutState): void {
       (given) =>
         bySignal(state, says, given, async () => {
           const parsed = read(Vote, given);
-          if (!state.asked || state.votes.length >= MOST_VOTES) stop(whyNoVote(state, says, parsed));
+          if (!state.asked || isLate(state) || state.votes.length >= MOST_VOTES) stop(whyNoVote(state, says, parsed));
           await vote(state, says, parsed, 'signal');
         }),
       { description },
@@ -76,7 +76,8 @@ export function hear(state: RolloutState): void {
         bySignal(state, name, given, () => {
           const parsed = read(Steer, given);
           stop(whyNotSteer(state, name));
-          steer(state, name, parsed);
+          if (name === 'advance') stop(whyNotUnverified(state));
+          steer(state, name, unverified(parsed));
         }),
       { description },
     );
@@ -84,19 +85,37 @@ export function hear(state: RolloutState): void {
   const description = 'Changes the plan of the shadow stage from the next look on. {"by", "reason", "stage": {...}}';
   setHandler(
     defineUpdate<RolloutStatus, [ChangePlan]>('changePlan'),
-    (given) => (changePlan(state, given), state.status()),
+    async (given) => {
+      await changePlan(state, given);
+      return state.status();
+    },
     { description, validator: (given) => stop(whyNoChange(state, given)) },
   );
   setHandler(
     defineSignal<[ChangePlan]>('changePlan'),
     (given) =>
-      bySignal(state, 'changePlan', given, () => {
+      bySignal(state, 'changePlan', given, async () => {
         stop(whyNoChange(state, given));
-        changePlan(state, given);
+        stop(whyNotUnverified(state));
+        await changePlan(state, given, unverified);
       }),
     { description },
   );
 }
+
+/** Whoever can reach Temporal can signal under any name: what is kept of it says so. */
+const unverified = <T extends { by: string }>(given: T): T => ({
+  ...given,
+  by: `${given.by.slice(0, MOST_NAME)} (unverified, by signal)`,
+});
+
+const MOST_NAME = 170;
+
+/** What lets a version go on is a word like a vote. */
+const whyNotUnverified = ({ open }: RolloutState): string | undefined =>
+  open?.allowUnverified
+    ? undefined
+    : 'nobody checks who a signal is from, and here that is asked for: say it over the API';
 
 /** A signal has nobody to answer: what it says is done, or kept as refused. Nothing that it does fails the workflow. */
 async function bySignal(
@@ -139,12 +158,16 @@ function whyNotNow(state: RolloutState): string | undefined {
   return undefined;
 }
 
+/** Whoever was away over the deadline may hear of a vote and of the deadline at once. */
+const isLate = ({ deadline, paused }: RolloutState): boolean => deadline !== undefined && !paused && now() >= deadline;
+
 function whyNoVote(state: RolloutState, says: Says, { by, look }: Vote): string | undefined {
   const early = whyNotNow(state);
   if (early !== undefined) return early;
   const { asked, stage } = state;
   if (!asked)
     return `there is nothing to ${says} now: the rollout is at ${stage ? nameOf(stage) : 'its end'}, and is asked about in its approval stage`;
+  if (isLate(state)) return `the deadline has passed: ${state.deadline}`;
   const { plan } = asked;
   const hasDigits = look !== undefined && look.length >= 8 && plan.sha256?.startsWith(look.toLowerCase());
   if (look !== undefined && look !== plan.look && !hasDigits)
@@ -205,29 +228,39 @@ function whyNoChange(state: RolloutState, given: unknown): string | undefined {
   if (early !== undefined) return early;
   if (!state.trial || state.stage?.kind !== 'shadow')
     return `only the plan of an open shadow stage can be changed, and the rollout is at ${state.stage ? nameOf(state.stage) : 'its end'}`;
+  if (stage.loss !== undefined && stage.loss !== state.trial.plan.loss && stage.minimumEffect === undefined)
+    return `the minimum effect of ${state.trial.plan.minimumEffect} is in ${state.trial.plan.loss}: give minimumEffect together with another loss`;
   if (stage.live && !state.trial.plan.stage.live)
     return 'a trial that began over the log only stays so: start another for a live shadow';
   return undefined;
 }
 
 /** What is named changes, the rest stays as pinned. Evidence is gathered anew: sums under another plan mean something else. */
-function changePlan(state: RolloutState, given: unknown): void {
-  const { by, reason, stage } = read(ChangePlan, given);
+async function changePlan(state: RolloutState, given: unknown, said = (change: ChangePlan) => change): Promise<void> {
+  const { by, reason, stage } = said(read(ChangePlan, given));
   // A schema's defaults are no wish of the person.
   const named = Object.keys((given as { stage: object }).stage);
   const changes = Object.fromEntries(Object.entries(stage).filter(([name]) => named.includes(name)));
-  const { trial } = state;
-  const { plan } = trial!;
-  const next = { ...plan.stage, ...changes };
-  trial!.plan = {
-    ...plan,
-    stage: next,
-    loss: next.loss ?? plan.loss,
-    minimumEffect: next.minimumEffect ?? plan.minimumEffect,
-    tightestAt: next.tightestAt ?? plan.tightestAt,
-    changed: [...plan.changed, { by, reason, at: now(), was: plan.stage }],
+  const changed = ({ plan }: Trial): ShadowPlan => {
+    const next = { ...plan.stage, ...changes };
+    return {
+      ...plan,
+      stage: next,
+      loss: next.loss ?? plan.loss,
+      minimumEffect: next.minimumEffect ?? plan.minimumEffect,
+      tightestAt: next.tightestAt ?? plan.tightestAt,
+      changed: [...plan.changed, { by, reason, at: now(), was: plan.stage }],
+    };
   };
-  delete trial!.previous;
+  const { refused } = await checkChange.executeWithOptions({ summary: `Could the plan be as ${by} wants it?` }, [
+    state.open!,
+    changed(state.trial!),
+  ]);
+  stop(refused);
+  stop(whyNoChange(state, given)); // it may have moved on meanwhile
+  const trial = state.trial!;
+  trial.plan = changed(trial);
+  delete trial.previous;
   state.woken = true;
   state.note(`plan changed by ${by} (${named.join(', ')}): ${reason}`);
 }

@@ -199,7 +199,7 @@ async function passSteps(input: TrainingPipelineInput, story: Story): Promise<Tr
       // Not waited for: a rollout takes weeks, and this id is wanted for the next training.
       await startChild('promotion', {
         workflowId,
-        args: [{ model: input.model, version: toServe, by: workflowInfo().workflowId }],
+        args: [{ model: input.model, version: toServe, by: input.by ?? workflowInfo().workflowId }],
         parentClosePolicy: ParentClosePolicy.ABANDON,
         staticSummary: `Roll out ${input.model} version ${toServe}`,
       });

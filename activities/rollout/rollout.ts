@@ -6,6 +6,7 @@ import {
   UserError,
   type Cause,
   type OpenRollout,
+  type Revision,
   type RollbackInput,
   type RollbackResult,
   type Stage,
@@ -84,8 +85,15 @@ export const createPlanRollout = (context: Context) => ({
       ...(champion !== undefined && { champion }),
       line: answer.because,
     };
+    if (answer.says === 'serves-already' && head && opens) {
+      const because = await releaseEnded(context, head, opens);
+      if (because !== undefined) return { ...plan, because, line: because };
+    }
     if (answer.says !== 'stages' || !opens) return plan;
     const { now, ...who } = opens;
+    const left = approvalLeftOut(stages, project?.spec.rollout.stages ?? [])
+      ? ', without the approval of model.yaml'
+      : '';
     const rollout: OpenRollout = {
       model,
       version: question.version,
@@ -95,6 +103,7 @@ export const createPlanRollout = (context: Context) => ({
       ...who,
       ...(question.reason !== undefined && { reason: question.reason }),
       ...(look && { gate: look }),
+      ...(project?.spec.rollout.unit !== undefined && { unit: true }),
       allowUnverified: stages.find((stage) => stage.kind === 'approval')?.allowUnverified ?? embedded,
       was,
     };
@@ -104,15 +113,44 @@ export const createPlanRollout = (context: Context) => ({
       {
         now,
         by: opens.by,
-        because: question.reason ?? `rollout of version ${question.version} begins: ${answer.because}`,
+        because: question.reason ?? `rollout of version ${question.version} begins: ${answer.because}${left}`,
         ...(look && { look }),
         claim: true,
       },
       { workflowId: opens.workflowId, runId: opens.runId, step: 'claim' },
     );
-    return { ...plan, opened: { rollout, claimed } };
+    return { ...plan, line: `${plan.line}${left}`, opened: { rollout, claimed } };
   },
 });
+
+const approvalLeftOut = (stages: readonly Stage[], own: readonly Stage[]): boolean =>
+  own.some(({ kind }) => kind === 'approval') && !stages.some(({ kind }) => kind === 'approval');
+
+/**
+ * Lets a model go that an ended rollout holds still, whose version serves: it was terminated in its bake, and nobody has
+ * watched it to the end. Undefined where nothing holds it, or what does runs.
+ */
+async function releaseEnded(
+  context: Context,
+  head: Revision,
+  { workflowId, runId, by }: NonNullable<RolloutQuestion['opens']>,
+): Promise<string | undefined> {
+  const cause = { workflowId, runId, step: 'release' };
+  const may = await mayClaim(context, head, cause);
+  if (head.serving.holder === undefined || 'refused' in may) return undefined;
+  const { holder: _, ...serving } = head.serving;
+  const because = `version ${head.serving.champion} serves without having finished its bake: ${head.serving.holder} was ended in it`;
+  const appended = await context.stores.serving.append({
+    ...may,
+    was: head.n,
+    model: head.model,
+    serving,
+    by,
+    because,
+    cause,
+  });
+  return appended.ok ? because : undefined;
+}
 
 /** @throws {UserError} where a door is asked for stages that it does not open */
 function stagesOf(question: RolloutQuestion, own: Stage[]): Stage[] {

@@ -1,5 +1,7 @@
+import { holderOf } from '../../bucket/index.ts';
 import {
   durationMs,
+  longestWatchMs,
   type Cause,
   type OpenRollout,
   type Revision,
@@ -8,7 +10,7 @@ import {
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { mayClaim } from './claim.ts';
-import { holdServing } from './hold.ts';
+import { holdServing, whyOvertaken } from './hold.ts';
 
 const HOUR_MS = 3_600_000;
 /** Over the longest watch: replicas are told a little late, and the end of a watch takes its while. */
@@ -32,6 +34,8 @@ export const createRouteStage = (context: Context) => ({
       because: string;
       by?: string;
       look?: string;
+      /** A pause may be longer than the stage. */
+      paused?: boolean;
       /** Only the claim: whoever plans for hours holds the model, and nothing is routed yet. */
       claim?: true;
     },
@@ -40,7 +44,7 @@ export const createRouteStage = (context: Context) => ({
     const { serving: log } = context.stores;
     const said = { by: o.by ?? rollout.workflowId, because: o.because, look: o.look };
     const wanted = (serving: Serving) =>
-      o.claim ? { ...onlyChampions(serving), shadows: [] } : routed(rollout, stage, serving, o.now);
+      o.claim ? { ...onlyChampions(serving), shadows: [] } : routed(rollout, stage, serving, o);
     const claimed = await claim(context, rollout, wanted, said, cause);
     if (claimed) return claimed;
     const head = await log.current(rollout.model);
@@ -80,7 +84,7 @@ async function claim(
     ...(look !== undefined && { look }),
     model,
     was,
-    serving: { ...wanted(head.serving), holder: `${rollout.workflowId}/${rollout.runId}` },
+    serving: { ...wanted(head.serving), holder: holderOf(cause) },
     cause,
   });
   return appended.ok ? done(context, appended.n) : undefined;
@@ -92,15 +96,19 @@ async function done({ stores }: Context, revision: number): Promise<Routed> {
   return { ok: true, revision, at: entry.committedAt };
 }
 
-const isHeldBy = ({ serving }: Revision, { workflowId, runId }: OpenRollout): boolean =>
-  serving.holder === `${workflowId}/${runId}`;
+const isHeldBy = (head: Revision, rollout: OpenRollout): boolean => whyOvertaken(head, rollout) === undefined;
 
 function onlyChampions({ champion, previous }: Serving): Pick<Serving, 'champion' | 'previous'> {
   return { ...(champion !== undefined && { champion }), ...(previous !== undefined && { previous }) };
 }
 
 /** What is routed in a stage: nothing of the stage before stays, but for the shadow while people are asked about it. */
-function routed({ version, champion, stages, runId }: OpenRollout, i: number, serving: Serving, now: string): Serving {
+function routed(
+  { version, champion, stages, runId }: OpenRollout,
+  i: number,
+  serving: Serving,
+  { now, paused = false }: { now: string; paused?: boolean },
+): Serving {
   const stage = stages[i]!;
   const until = (ms: number) => new Date(Date.parse(now) + ms).toISOString();
   switch (stage.kind) {
@@ -112,7 +120,7 @@ function routed({ version, champion, stages, runId }: OpenRollout, i: number, se
     case 'approval':
       return { ...onlyChampions(serving), shadows: serving.shadows };
     case 'canary': {
-      const ms = durationMs(stage.maxDuration) + CANARY_MARGIN_MS;
+      const ms = longestWatchMs(stage, paused) + CANARY_MARGIN_MS;
       return {
         ...onlyChampions(serving),
         canary: { version, weight: stage.weight, salt: runId, until: until(ms) },

@@ -25,22 +25,34 @@ import { lossOfTrial, meanLosses } from './losses.ts';
 const SEED_STEP = 1_000;
 
 /**
- * Fits the challenger's recipe once more, on the rows and the split of its own run: how far two of the same recipe differ
- * by nothing but chance. First fit only: trained on train, stopped on valid, measured on test. Trained once for a version.
+ * Fits the challenger's recipe twice more, on the rows and the split of its own run: how far two of the same recipe differ
+ * by nothing but chance. They bound the least effect worth a verdict, and the placebo trials hold them against each other.
+ * First fits only: trained on train, stopped on valid, measured on test. Trained once for a version.
  *
- * Safe to repeat: a pure function of sealed parts, under a record that is written once; it goes on from its checkpoints.
+ * Safe to repeat: a pure function of sealed parts, under records that are written once; it goes on from its checkpoints.
+ *
+ * @returns none where the version's run is not here and the stage says its minimum effect: it can be planned without
  */
-export const createPrepareTwin = (context: Context) => ({
-  async prepareTwin(rollout: OpenRollout, k: number): Promise<Twin> {
+export const createPrepareTwins = (context: Context) => ({
+  async prepareTwins(rollout: OpenRollout): Promise<Twin[]> {
     const { model, version: n } = rollout;
-    const twins = new Twins(context.stores.bucket);
+    const records = new Twins(context.stores.bucket);
     const stage = rollout.stages.find((one) => one.kind === 'shadow');
     const version = await context.stores.versions.read(model, n);
     if (!version) throw new UserError('UnknownVersion', `${model} has no version ${n} (any more).`);
-    const twin = (await twins.read(model, n, k)) ?? (await twins.create(await train(context, version, k)));
     const loss = lossOfTrial(stage ?? {}, version.task);
-    const testLoss = twin.testLosses[loss]!;
-    return { seed: twin.seed, onnx: twin.onnx, testLoss, line: inWords(twin, loss, testLoss) };
+    const twins: Twin[] = [];
+    try {
+      for (const k of [1, 2]) {
+        const twin = (await records.read(model, n, k)) ?? (await records.create(await train(context, version, k)));
+        const testLoss = twin.testLosses[loss]!;
+        twins.push({ seed: twin.seed, onnx: twin.onnx, testLoss, line: inWords(twin, loss, testLoss) });
+      }
+    } catch (error) {
+      if (stage?.minimumEffect !== undefined && error instanceof UserError && error.type === 'NoRun') return [];
+      throw error;
+    }
+    return twins;
   },
 });
 

@@ -52,7 +52,7 @@ const MOST_TRIES = 100;
  * Watches a canary or bake stage until it can say pass or fail, or cannot go on.
  *
  * Every lookEvery it reads what has come into the prediction log and judges the stage by all of it. It writes a look when
- * its word changes, every 10 minutes, and at its end, also when it is cancelled. Safe to repeat: who takes over reads the
+ * its word changes, every 10 minutes, and at its end, also when it is cancelled: then it gives back its last. Safe to repeat: who takes over reads the
  * stage from its begin, and adds looks to those that are there.
  */
 export const createWatch = (context: Context, { clock = Date.now }: { clock?: () => number } = {}) => ({
@@ -66,7 +66,10 @@ export const createWatch = (context: Context, { clock = Date.now }: { clock?: ()
         await activity.sleep(watch.everyMs);
       }
     } catch (error) {
-      if (error instanceof CancelledFailure) await watch.writeLast();
+      if (!(error instanceof CancelledFailure)) throw error;
+      const last = await watch.last();
+      // Whoever asked it to end is told what it saw; a worker that goes down leaves the stage to another.
+      if (last && error.message === 'CANCELLED') return last;
       throw error;
     }
   },
@@ -130,9 +133,10 @@ class Watch {
     return undefined;
   }
 
-  /** What it saw last, where that is in no look yet. */
-  async writeLast(): Promise<void> {
-    if (this.#seen) await this.#write(this.#seen);
+  /** What it saw last, which is in a look then. */
+  async last(): Promise<Watched | undefined> {
+    const seen = this.#seen;
+    return seen && { ref: await this.#write(seen), line: this.#line(seen) };
   }
 
   #isTime(nowMs: number): boolean {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Context as ActivityContext } from '@temporalio/activity';
+import { Context as ActivityContext, CancelledFailure } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Worker, WorkerOptions, WorkflowBundleWithSourceMap } from '@temporalio/worker';
@@ -22,6 +22,7 @@ import {
   type RolloutStatus,
   type ShadowPlan,
   type TrialLook,
+  type Twin,
   type Verdict,
   type Watched,
 } from '../../schemas/index.ts';
@@ -41,7 +42,7 @@ export interface Script {
   look(day: number, plan: ShadowPlan): Says | { says: Says; over?: TrialLook['over'] } | Promise<Says>;
   /** What watching says, once it does. */
   watch(kind: 'canary' | 'bake', o: { paused: boolean }): Says | { says: Says; over?: Watched['over'] } | undefined;
-  twin(k: number): Promise<void> | void;
+  twins(): Promise<void> | void;
 }
 
 /** What was asked of the scripted activities, oldest first. */
@@ -71,6 +72,10 @@ export interface Lab {
   result(handle: WorkflowHandle): Promise<RolloutResult>;
   status(handle: WorkflowHandle): Promise<RolloutStatus>;
   serving(model: string): Promise<object>;
+  /** Skips time until the rollout waits for a person's word. */
+  asked(handle: WorkflowHandle): Promise<RolloutStatus>;
+  /** Skips time to an hour after the next look, if the rollout waits for one. */
+  skipLook(handle: WorkflowHandle): Promise<void>;
   /** Ends the pipeline worker, and starts one with another build of the workflows. */
   deploy(bundle: WorkflowBundleWithSourceMap): Promise<void>;
   stop(): Promise<void>;
@@ -116,6 +121,14 @@ export async function startLab(
     overrides: { activities: { ...createTrainingActivities(context), ...scripted.training } },
   });
   let worker = await pipeline(o.bundle ?? (await bundleWorkflows()));
+  const status = (handle: WorkflowHandle) => handle.query<RolloutStatus>('status');
+  // Never to where a timer is about to fire: a task that cancels one that fires meanwhile is refused, and its workflow
+  // stands still from then on (temporalio/sdk-java#3088).
+  async function skipLook(handle: WorkflowHandle): Promise<void> {
+    const { nextLookAt } = await status(handle);
+    const rest = nextLookAt === undefined ? 0 : instantMs(nextLookAt) - (await env.currentTimeMs());
+    if (rest > 0) await env.sleep(rest + 3_600_000);
+  }
   const runs = [worker.run(), training.run()];
   return {
     env,
@@ -135,7 +148,14 @@ export async function startLab(
         args: [{ model, version: 2, by: 'ana', ...input }],
       }),
     result: async (handle) => (await handle.result()) as RolloutResult,
-    status: (handle) => handle.query<RolloutStatus>('status'),
+    status,
+    skipLook,
+    asked: (handle) =>
+      until(async () => {
+        const is = await status(handle);
+        if (is.deadline !== undefined) return is;
+        await skipLook(handle);
+      }, 'the approval'),
     async serving(model) {
       return (await stores.serving.current(model))!.serving;
     },
@@ -159,7 +179,7 @@ const CALM: Script = {
   logTime: false,
   look: () => 'pass',
   watch: () => 'pass',
-  twin: () => {},
+  twins: () => {},
 };
 
 /** A project, two versions, and the first of them as champion. */
@@ -198,11 +218,11 @@ export function scriptedActivities(of: (model: string) => { script: Script; aske
   };
   return {
     training: guarded({
-      async prepareTwin({ model }: OpenRollout, k: number) {
+      async prepareTwins({ model }: OpenRollout): Promise<Twin[]> {
         const { script, asked } = of(model);
-        asked.push({ activity: 'prepareTwin', now: '', stage: k });
-        await script.twin(k);
-        return { seed: k, onnx: sha(String(k)), testLoss: 0.4 + k / 1000, line: `twin ${k}` };
+        asked.push({ activity: 'prepareTwins', now: '', stage: 2 });
+        await script.twins();
+        return [1, 2].map((k) => ({ seed: k, onnx: sha(String(k)), testLoss: 0.4 + k / 1000, line: `twin ${k}` }));
       },
     }),
     pipeline: guarded({
@@ -258,7 +278,13 @@ export function scriptedActivities(of: (model: string) => { script: Script; aske
             const ref = said(kind, model, now, says);
             return { ref, line: ref.verdict.because, ...(over && { over }) };
           }
-          await ActivityContext.current().sleep(20);
+          try {
+            await ActivityContext.current().sleep(20);
+          } catch (error) {
+            if (!(error instanceof CancelledFailure && error.message === 'CANCELLED')) throw error;
+            const ref = said(kind, model, now, 'undecided', `${kind} is told to end`);
+            return { ref, line: ref.verdict.because };
+          }
         }
       },
     }),

@@ -15,14 +15,6 @@ afterAll(() => lab?.stop());
 const detailsOf = async (handle: WorkflowHandle) =>
   (await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata')).currentDetails;
 
-/** Skips time, a day at once, until the rollout waits for a word. */
-const asked = (handle: WorkflowHandle) =>
-  until(async () => {
-    const status = await lab.status(handle);
-    if (status.deadline !== undefined) return status;
-    await lab.env.sleep('1 day');
-  }, 'the approval');
-
 /** What was routed, oldest first, without what differs from run to run. */
 async function routed(model: string): Promise<object[]> {
   const entries = [];
@@ -51,7 +43,7 @@ describe('a rollout', () => {
     const handle = await lab.start('whole', {
       stages: stages({ ...SHADOW, live: {} }, APPROVAL, CANARY, { ...CANARY, weight: 0.25 }, BAKE),
     });
-    const status = await asked(handle);
+    const status = await lab.asked(handle);
     expect(status).toMatchObject({ at: 1, state: 'waiting', awaiting: { kind: 'shadow', verdict: { says: 'pass' } } });
     const details = await detailsOf(handle);
     expect(details).toContain('| ✓ | shadow | day 3: pass |');
@@ -91,8 +83,10 @@ describe('a rollout', () => {
     const { asked: calls } = await lab.model('sixty', { look: (day) => (day < 59 ? 'undecided' : 'pass') });
     const handle = await lab.start('sixty', {}, 'shadowTrial');
     expect(await lab.result(handle)).toMatchObject({ outcome: 'passed', stage: 'shadow' });
+    expect(calls[0]!.activity).toBe('prepareTwins');
     const looks = calls.filter(({ activity }) => activity === 'lookAtTrial');
     expect(looks).toHaveLength(60);
+    expect(looks[0]!.plan!.stage).toEqual(stages({ kind: 'shadow' })[0]);
     // Every look is told the workflow's day, and which look came before it.
     const days = looks.map(({ now }) => Math.round((Date.parse(now) - Date.parse(looks[0]!.now)) / 86_400_000));
     expect(days).toEqual(Array.from({ length: 60 }, (_, day) => day));
@@ -108,23 +102,32 @@ describe('a rollout', () => {
     ]);
   });
 
-  it('trains two twins where the minimum effect is left open, and plans with them', async () => {
-    const { asked: calls } = await lab.model('twins');
-    await lab.result(await lab.start('twins', { stages: stages({ kind: 'shadow' }) }));
-    expect(
-      calls
-        .map(({ activity, stage }) => `${activity} ${stage}`)
-        .slice(0, 3)
-        .sort(),
-    ).toEqual(['planTrial 2', 'prepareTwin 1', 'prepareTwin 2']);
-    expect(await lab.serving('twins')).toEqual({ champion: 2, previous: 1, shadows: [] });
-  });
+  it.each([
+    ['twins', { kind: 'shadow' }],
+    ['stated', SHADOW],
+  ])(
+    'trains two twins for the placebo trials, whether or not the minimum effect is stated (%s)',
+    async (model, stage) => {
+      const { asked: calls } = await lab.model(model);
+      await lab.result(await lab.start(model, { stages: stages(stage) }));
+      expect(calls.map(({ activity, stage }) => `${activity} ${stage}`).slice(0, 2)).toEqual([
+        'prepareTwins 2',
+        'planTrial 2',
+      ]);
+      expect(await lab.serving(model)).toEqual({ champion: 2, previous: 1, shadows: [] });
+    },
+  );
 
-  it('is rejected where the plan says that it cannot decide, before anything is routed', async () => {
-    await lab.model('hopeless', { plan: 'fail' });
-    const result = await lab.result(await lab.start('hopeless', { stages: stages({ ...SHADOW, live: {} }) }));
-    expect(result).toMatchObject({ outcome: 'rejected', because: 'a verdict in about 9 weeks', stage: 'shadow' });
-    expect(await routed('hopeless')).toEqual([
+  it.each([
+    ['fail', 'rejected'],
+    ['no-data', 'no data'],
+  ] as const)('is refused where the plan says %s, before anything is routed: %s', async (says, outcome) => {
+    const model = `plan-${says}`;
+    await lab.model(model, { plan: says });
+    const result = await lab.result(await lab.start(model, { stages: stages({ ...SHADOW, live: {} }) }));
+    expect(result).toMatchObject({ outcome, because: 'a verdict in about 9 weeks', stage: 'shadow' });
+    expect(result.looks).toEqual([expect.stringMatching(/-plan\.json$/)]);
+    expect(await routed(model)).toEqual([
       { step: 'claim', champion: 1, held: true },
       { step: 'undo', champion: 1, held: false },
     ]);
@@ -272,6 +275,19 @@ describe('who holds the model', () => {
       { step: 'stage-1-route', champion: 1, canary: 0.05, held: true },
       { step: 'promote', champion: 2, held: false },
     ]);
+  });
+
+  it('says of a version that serves that its bake was ended, and lets the model go', async () => {
+    await lab.model('baking', { watch: (at) => (at === 'bake' ? undefined : 'pass') });
+    const first = await lab.start('baking', { stages: stages(CANARY, BAKE) });
+    await until(async () => (await lab.stores.serving.current('baking'))!.serving.champion === 2);
+    await first.terminate('by a person');
+    const result = await lab.result(await lab.start('baking', { stages: stages(CANARY, BAKE) }));
+    expect(result).toMatchObject({
+      outcome: 'promoted',
+      because: expect.stringContaining('version 2 serves without having finished its bake: rollout-baking/') as string,
+    });
+    expect(await lab.serving('baking')).toEqual({ champion: 2, previous: 1, shadows: [] });
   });
 
   it('serves by force although a rollout that was terminated holds the model', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Context } from '../../../activities/context.ts';
 import { createPlanTrial } from '../../../activities/rollout/plan-trial.ts';
-import { createPrepareTwin } from '../../../activities/rollout/twins.ts';
+import { createPrepareTwins } from '../../../activities/rollout/twins.ts';
 import { openStores, writeSegment } from '../../../bucket/index.ts';
 import { Random } from '../../../numerics/index.ts';
 import {
@@ -47,10 +47,7 @@ const rolloutOf = (version: ModelVersion, champion: number, stage: Partial<Shado
   was: 1,
 });
 
-const twinsOf = async (rollout: OpenRollout): Promise<Twin[]> => {
-  const { prepareTwin } = createPrepareTwin(context);
-  return [await run(prepareTwin, rollout, 1), await run(prepareTwin, rollout, 2)];
-};
+const twinsOf = (rollout: OpenRollout): Promise<Twin[]> => run(createPrepareTwins(context).prepareTwins, rollout);
 const planned = (rollout: OpenRollout, twins: Twin[], now = NOW): Promise<PlannedTrial> =>
   run(createPlanTrial(context).planTrial, rollout, 0, twins, now, {
     workflowId: rollout.workflowId,
@@ -74,7 +71,7 @@ describe('a twin', () => {
     const own = boosted.metrics.find(({ on }) => on === 'test')!.metrics as { logLoss: number };
     expect(Math.abs(one!.testLoss - own.logLoss)).toBeLessThan(0.1);
     // Brier asks the same record.
-    const again = await run(createPrepareTwin(context).prepareTwin, rolloutOf(boosted, 1, { loss: 'brier' }), 1);
+    const [again] = await twinsOf(rolloutOf(boosted, 1, { loss: 'brier' }));
     expect(again).toMatchObject({ onnx: one!.onnx, line: expect.stringContaining('brier') as string });
     const left: string[] = [];
     for await (const { key } of context.stores.bucket.list('runs/small/boosted/')) left.push(key);
@@ -90,10 +87,21 @@ describe('a twin', () => {
 
   it('trained anew from the same sealed rows is the same to the byte', async () => {
     const { bucket } = context.stores;
-    const [before] = await twinsOf(rolloutOf(boosted, linear.n));
-    await bucket.remove(`twins/small/${boosted.n}/1.json`);
-    const again = await run(createPrepareTwin(context).prepareTwin, rolloutOf(boosted, linear.n), 1);
+    const before = await twinsOf(rolloutOf(boosted, linear.n));
+    await bucket.remove(`twins/small/${boosted.n}/2.json`);
+    const again = await twinsOf(rolloutOf(boosted, linear.n));
     expect(again).toEqual(before);
+  });
+
+  it('of a version whose run is not here is none, if the stage says its minimum effect; else that is asked for', async () => {
+    const { n } = await context.stores.versions.create({
+      ...boosted,
+      run: 'elsewhere',
+      cause: { ...boosted.cause, runId: 'elsewhere' },
+    });
+    const elsewhere = { ...boosted, n };
+    expect(await twinsOf(rolloutOf(elsewhere, linear.n, { minimumEffect: 0.01 }))).toEqual([]);
+    await expect(twinsOf(rolloutOf(elsewhere, linear.n))).rejects.toThrow(/Give the shadow stage a minimumEffect/);
   });
 });
 

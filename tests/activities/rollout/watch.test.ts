@@ -210,7 +210,7 @@ describe('watch', () => {
       await upload(bucket(), nowMs, all.slice(from, from + 100), 'b1', i);
       await expect.poll(() => lines.at(-1)?.units).toBe(25 * (i + 1));
     }
-    env.cancel();
+    env.cancel('WORKER_SHUTDOWN');
     await expect(ended).rejects.toThrow(CancelledFailure);
     nowMs++;
     const [one, other] = [await evidenceOf(rollout, revision), (nowMs++, await evidenceOf(rollout, revision))];
@@ -219,7 +219,7 @@ describe('watch', () => {
     expect({ ...one.canary, ...one.champion }).toEqual({ ...before.canary, ...before.champion });
   });
 
-  it('writes a look every 10 minutes though its word stays, and its last when it is cancelled', async () => {
+  it('writes a look every 10 minutes though its word stays, and its last when it is cancelled, which it gives back', async () => {
     const rollout = rolloutOf([{ ...canaryStage, minRequests: 1000 }]);
     const revision = await held(rollout);
     await upload(bucket(), nowMs, answers(40, revision));
@@ -232,8 +232,11 @@ describe('watch', () => {
     const said = lines.length;
     await expect.poll(() => lines.length).toBeGreaterThan(said + 1);
     env.cancel();
-    await expect(ended).rejects.toThrow(CancelledFailure);
-    expect((await looksOf()).map(({ at }) => Date.parse(at) - NOW)).toEqual([0, 10 * MINUTE_MS, 11 * MINUTE_MS]);
+    const { ref, line } = await ended;
+    expect(line).toMatch(/^undecided: /);
+    const looks = await looksOf();
+    expect(looks.map(({ at }) => Date.parse(at) - NOW)).toEqual([0, 10 * MINUTE_MS, 11 * MINUTE_MS]);
+    expect((await context.stores.looks.read(ref!.key))!.at).toBe(looks.at(-1)!.at);
   });
 
   it('does not let a stage pass while it is paused, and its time stands still; it fails as ever', async () => {
