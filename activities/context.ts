@@ -17,4 +17,6 @@ export interface Context {
   challengerMb?: number;
   /** Where people find this Gauntlet, for links in reminders. */
   url?: string;
+  /** What `$NAME` in a model.yaml stands for; absent: the process's. */
+  env?: Readonly<Record<string, string | undefined>>;
 }

@@ -136,7 +136,9 @@ export async function start(options: StartOptions): Promise<Running> {
       pii,
       executionState: executionStateOf(connected.client),
       embedded: namedServer(env).server === undefined,
-      url,
+      // Behind a proxy or a load balancer people find it elsewhere.
+      url: env['GAUNTLET_URL']?.replace(/\/+$/, '') || url,
+      env,
       ...challengerLimit(env),
     };
     const connection = await connectWorker(temporal, env);

@@ -263,11 +263,11 @@ describe('parseModelSpec', () => {
       'a binary model has no rmse',
     ],
     [
-      'a stage that is not built',
+      'a stage that is none',
       'decision:',
-      'rollout: { stages: [{ kind: shadow }] }\ndecision:',
+      'rollout: { stages: [{ kind: shadwo }] }\ndecision:',
       'model.yaml:23:29 rollout.stages[0].kind',
-      'not built yet',
+      'Did you mean shadow?',
     ],
     [
       'an expectation that is none',
