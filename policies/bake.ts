@@ -8,9 +8,10 @@
  */
 import type { BakeEvidence, BakePlan } from '../schemas/index.ts';
 import type { Judgement } from './judgement.ts';
-import { enoughRules, inARowRule, rateRule, watchedVerdict } from './watched.ts';
+import { askedRule, enoughRules, inARowRule, rateRule, watchedVerdict, withFresh } from './watched.ts';
 
-export function judgeBake(plan: BakePlan, { champion, watchedMs }: BakeEvidence): Judgement {
+export function judgeBake(plan: BakePlan, evidence: BakeEvidence): Judgement {
+  const { champion, watchedMs } = evidence;
   const { maxErrorRate, sloMs, maxSlowRate } = plan.stage;
   const hardLimit = rateRule(
     'errors.hardLimit',
@@ -23,12 +24,17 @@ export function judgeBake(plan: BakePlan, { champion, watchedMs }: BakeEvidence)
     sloMs === undefined
       ? undefined
       : rateRule('slow.rate', `units took over ${sloMs} ms`, champion.slow, champion.units, maxSlowRate);
-  const rules = [
-    ...enoughRules(plan, watchedMs, champion.units),
-    hardLimit.rule,
-    inARowRule(champion),
-    ...(slow ? [slow.rule] : []),
-  ];
+  const rules = withFresh(
+    [
+      ...enoughRules(plan, watchedMs, champion.units),
+      hardLimit.rule,
+      inARowRule(champion),
+      askedRule(champion, 'bake'),
+      ...(slow ? [slow.rule] : []),
+    ],
+    plan,
+    evidence,
+  );
   const figures = [hardLimit.figure, slow?.figure].filter((figure) => figure !== undefined);
   return { rules, figures, verdict: watchedVerdict(rules) };
 }

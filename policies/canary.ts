@@ -13,7 +13,7 @@
 import { psiOfCounts, sampleRatioLogOdds } from '../numerics/index.ts';
 import type { CanaryEvidence, CanaryPlan, Figure, RuleResult } from '../schemas/index.ts';
 import type { Judgement } from './judgement.ts';
-import { enoughRules, inARowRule, rateRule, watchedVerdict } from './watched.ts';
+import { askedRule, enoughRules, inARowRule, keptBackRule, rateRule, watchedVerdict, withFresh } from './watched.ts';
 import { count, grouped, isCount, percent, show } from './words.ts';
 
 const LEAST_SCORED = 500;
@@ -30,18 +30,25 @@ export function judgeCanary(plan: CanaryPlan, evidence: CanaryEvidence): Judgeme
     stage.maxErrorRate,
   );
   const shift = scoreShiftRule(plan, evidence);
-  const rules = [
-    ...enoughRules(plan, evidence.watchedMs, canary.units),
-    hardLimit.rule,
-    inARowRule(canary),
-    eValueRule('errors.eValue', 'fails', evidence.errorsLogE, plan.alpha),
-    ...(stage.sloMs === undefined
-      ? []
-      : [eValueRule('slow.eValue', `takes over ${stage.sloMs} ms`, evidence.slowLogE, plan.alpha)]),
-    shift.rule,
-    sampleRatioRule(stage.weight, canary.units + (canary.unitsNotAsked ?? 0), champion.units),
-  ];
-  const figures = [hardLimit.figure, shift.figure].filter((figure) => figure !== undefined);
+  const keptBack = keptBackRule(canary, stage.maxErrorRate);
+  const rules = withFresh(
+    [
+      ...enoughRules(plan, evidence.watchedMs, canary.units),
+      hardLimit.rule,
+      inARowRule(canary),
+      ...(keptBack ? [keptBack.rule] : []),
+      askedRule(canary, 'canary'),
+      eValueRule('errors.eValue', 'fails', evidence.errorsLogE, plan.alpha),
+      ...(stage.sloMs === undefined
+        ? []
+        : [eValueRule('slow.eValue', `takes over ${stage.sloMs} ms`, evidence.slowLogE, plan.alpha)]),
+      shift.rule,
+      sampleRatioRule(stage.weight, canary.units + (canary.unitsNotAsked ?? 0), champion.units),
+    ],
+    plan,
+    evidence,
+  );
+  const figures = [hardLimit.figure, keptBack?.figure, shift.figure].filter((figure) => figure !== undefined);
   return { rules, figures, verdict: watchedVerdict(rules) };
 }
 

@@ -6,6 +6,10 @@
  * - Five failures in a row, from different units: rolled back at once.
  * - It passes only after minDuration of watching, pauses left out, and minRequests units.
  * - Undecided at maxDuration: where the requests did not come, what onNoData says; where they came, rolled back.
+ * - Over 20 % of its rows not asked of it, counted from 30 seconds after the begin on: no data, for what was seen is not
+ *   what people get. Where a breaker kept rows from it for over 30 seconds, those count against maxErrorRate as failures:
+ *   nothing but failures of its own holds a breaker open.
+ * - It passes on what is now: with its newest answer at most a minute old (5 looks, where that is more).
  * - A figure that is not a number is no data, and no data never passes.
  */
 import { clopperPearson } from '../numerics/index.ts';
@@ -92,6 +96,70 @@ export function enoughRules(plan: CanaryPlan | BakePlan, watchedMs: number, unit
   return [duration(), requests()];
 }
 
+/** Whether replicas ask it; one that goes on with another version says nothing of this one. */
+export function askedRule({ settled, attempts, notAsked }: WatchedVersion, kind: 'canary' | 'bake'): RuleResult {
+  const rule = 'asked';
+  // Evidence of before these were counted says of a canary what was asked from its begin on, of a bake nothing.
+  const counted = settled ?? (kind === 'canary' ? { asked: attempts, notAsked } : undefined);
+  if (!counted) return { rule, says: 'not-applicable', because: 'answers of other versions were not counted' };
+  const { asked, notAsked: not } = counted;
+  if (!(isCount(asked) && isCount(not)))
+    return { rule, says: 'no-data', because: 'how many rows were asked of it was not counted' };
+  const rows = asked + not;
+  if (rows === 0) return { rule, says: 'unproven', because: 'no row yet after 30 seconds, in which replicas load it' };
+  const isOver = not > MOST_NOT_ASKED * rows;
+  const why = kind === 'canary' ? 'it was not loaded, or its breaker was open' : 'another version answered them';
+  const at = `at most ${percent(MOST_NOT_ASKED)} may be${isOver ? `: ${why}` : ''}`;
+  return {
+    rule,
+    says: isOver ? 'no-data' : 'pass',
+    because: `${grouped(not)} of ${count(rows, 'row')} (${percent(not / rows)}) were not asked of it, ${at}`,
+  };
+}
+
+const MOST_NOT_ASKED = 0.2;
+
+/** A breaker hides failures: what it kept back for long counts as what kept it open. Undefined where that was not counted. */
+export function keptBackRule({ keptBack, attempts }: WatchedVersion, limit: number) {
+  if (keptBack === undefined) return undefined;
+  const what = 'rows were kept from it by breakers that its failures held open for over 30 seconds';
+  return rateRule('errors.breaker', what, keptBack, attempts + keptBack, limit);
+}
+
+/** Whether the newest answer is of now. Evidence that goes stale would pass on what was true once. */
+export function freshRule(
+  plan: CanaryPlan | BakePlan,
+  { asOf, lastAnswerAt }: CanaryEvidence | BakeEvidence,
+): RuleResult {
+  const rule = 'fresh';
+  const ageMs = Math.max(0, Date.parse(asOf) - Date.parse(lastAnswerAt ?? ''));
+  if (!Number.isFinite(ageMs))
+    return { rule, says: 'no-data', because: 'when the newest answer was given is not known' };
+  const limitMs = Math.max(LEAST_FRESH_MS, FRESH_LOOKS * durationMs(plan.stage.lookEvery));
+  return {
+    rule,
+    says: ageMs > limitMs ? 'no-data' : 'pass',
+    because: `the newest answer is ${lasting(ageMs)} old, at most ${lasting(limitMs)} is fresh`,
+  };
+}
+
+/** Segments are uploaded every few seconds. */
+const LEAST_FRESH_MS = 60_000;
+const FRESH_LOOKS = 5;
+
+/** The rules, and as the last whether what they saw is fresh: asked where nothing else is in the way of a pass. */
+export function withFresh(
+  rules: readonly RuleResult[],
+  plan: CanaryPlan | BakePlan,
+  evidence: CanaryEvidence | BakeEvidence,
+): RuleResult[] {
+  if (watchedVerdict(rules).says === 'pass') return [...rules, freshRule(plan, evidence)];
+  return [
+    ...rules,
+    { rule: 'fresh', says: 'not-applicable', because: 'asked where nothing else is in the way of a pass' },
+  ];
+}
+
 /** Harm first, then blindness, then patience; a pass says what it rests on. */
 export function watchedVerdict(rules: readonly RuleResult[]): Verdict {
   for (const says of ['fail', 'no-data', 'undecided'] as const) {
@@ -124,8 +192,16 @@ export function watchOver(
   const watchedMs = Number.isFinite(known) ? known : since(evidence.since);
   // A time that nobody can tell is no reason to go on for ever.
   if (watchedMs < durationMs(maxDuration)) return undefined;
-  const { units } = evidence.kind === 'canary' ? evidence.canary : evidence.champion;
+  const version = evidence.kind === 'canary' ? evidence.canary : evidence.champion;
+  const { units } = version;
   const long = `watched for ${maxDuration} (maxDuration)`;
+  const blind = [askedRule(version, evidence.kind), freshRule(plan, evidence)].find(({ says }) => says === 'no-data');
+  if (units >= minRequests && blind)
+    return {
+      does: onNoData,
+      over: 'no data',
+      because: `${blind.rule}: ${long}, and ${blind.because}; onNoData says ${onNoData}`,
+    };
   if (units >= minRequests)
     return {
       does: 'rollback',

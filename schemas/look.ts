@@ -138,13 +138,16 @@ export const MaturityCell = z.object({
   block: z.int(),
   stratum: z.int().nonnegative(),
   requests: z.int().positive(),
-  matured: z.int().describe('Due: maturesAt has passed'),
+  matured: z.int().describe('Due: maturesAt was a day ago or more, so that labels have had the time to arrive'),
   labelled: z.int().describe('Due, and the outcome is known (silence counts where absent means something)'),
   early: z.int().describe('Known already, and not due: a biased part, which no figure uses'),
   overdue: z.int().describe('Due without an outcome, where silence means nothing'),
   twiceOverdue: z.int().describe('Of these, those that are late by as much as they took to mature'),
   unscored: z.int().describe('Due, but a version gave no finite score, or the inputs were shed'),
-  maturesBy: z.iso.datetime().optional().describe('Newest maturesAt of these requests'),
+  settled: z
+    .int()
+    .optional()
+    .describe('Of the requests, those whose maturesAt was 28 days ago or more; absent: not counted'),
   slices: z
     .array(z.int())
     .optional()
@@ -173,7 +176,11 @@ export type LiveEvidence = z.infer<typeof LiveEvidence>;
 export const ShadowEvidence = z.object({
   kind: z.literal('shadow'),
   asOf: z.iso.datetime().describe('Evidence time: what was known by then'),
-  finalBefore: z.int().describe('Blocks before this are taken from the look before: they do not change any more'),
+  finalBefore: z
+    .int()
+    .describe(
+      'Blocks before this are taken from the look before, and do not change any more: all of their requests, but one or 1 %, were settled by then. What was not due stays so, and counts as a request',
+    ),
   maturity: z.array(MaturityCell),
   cells: z.array(EvidenceCell),
   undated: z.int().describe('Requests that never mature: maturesAt depends on an input that is missing'),
@@ -245,6 +252,17 @@ export const WatchedVersion = WatchedSide.extend({
     .int()
     .optional()
     .describe('Units assigned to it that it was not asked for yet; with `units` all that were assigned'),
+  settled: z
+    .object({
+      asked: z.int(),
+      notAsked: z.int().describe('In a canary `notAsked`; in a bake what another version was asked for'),
+    })
+    .optional()
+    .describe('Rows from 30 seconds after the begin on, when replicas have had time to load it'),
+  keptBack: z
+    .int()
+    .optional()
+    .describe('Rows that a breaker kept from it after its failures had held it open for over 30 seconds'),
 });
 export type WatchedVersion = z.infer<typeof WatchedVersion>;
 
@@ -258,7 +276,7 @@ export const CanaryEvidence = z.object({
   errorsLogE: z.number(),
   slowLogE: z.number().optional(),
   scores: z.array(z.int()).optional().describe('[bins] of the plan'),
-  lastAnswerAt: z.iso.datetime().optional(),
+  lastAnswerAt: z.iso.datetime().optional().describe('Of this stage; a clock that is ahead counts as the watch’s'),
 });
 export type CanaryEvidence = z.infer<typeof CanaryEvidence>;
 
@@ -268,7 +286,7 @@ export const BakeEvidence = z.object({
   asOf: z.iso.datetime(),
   watchedMs: z.number(),
   champion: WatchedVersion,
-  lastAnswerAt: z.iso.datetime().optional(),
+  lastAnswerAt: z.iso.datetime().optional().describe('Of this stage; a clock that is ahead counts as the watch’s'),
 });
 export type BakeEvidence = z.infer<typeof BakeEvidence>;
 

@@ -26,8 +26,10 @@ const evidence = (champion: Partial<WatchedVersion> = {}, over: Partial<BakeEvid
     inARow: 1,
     notAsked: 0,
     breakerOpen: 0,
+    settled: { asked: 950, notAsked: 0 },
     ...champion,
   },
+  lastAnswerAt: '2026-03-01T12:14:58.000Z',
   ...over,
 });
 
@@ -65,6 +67,28 @@ const cases: Case[] = [
     evidence: evidence({ slow: NaN }),
     says: 'no-data',
     by: 'slow.rate',
+  },
+  {
+    name: 'is blind when over a fifth of the rows are answered by another version, for it cannot be loaded there',
+    evidence: evidence({ settled: { asked: 950, notAsked: 238 } }),
+    says: 'no-data',
+    by: 'asked',
+  },
+  {
+    name: 'bears a fifth of them',
+    evidence: evidence({ settled: { asked: 952, notAsked: 238 } }),
+    says: 'pass',
+  },
+  {
+    name: 'says nothing of other versions where their answers were not counted',
+    evidence: evidence({ settled: undefined }),
+    says: 'pass',
+  },
+  {
+    name: 'is blind when it would pass on what was seen long ago',
+    evidence: evidence({}, { lastAnswerAt: '2026-03-01T12:01:00.000Z' }),
+    says: 'no-data',
+    by: 'fresh',
   },
   {
     name: 'waits for the least duration',

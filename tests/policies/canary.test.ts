@@ -216,6 +216,79 @@ const cases: Case[] = [
     by: 'errors.inARow',
   },
   {
+    name: 'is blind when over a fifth of its rows were not asked of it',
+    evidence: evidence({ settled: { asked: 700, notAsked: 176 }, notAsked: 176 }),
+    says: 'no-data',
+    by: 'asked',
+  },
+  {
+    name: 'bears a fifth of its rows not asked of it, and any number while replicas load it',
+    evidence: evidence({ settled: { asked: 700, notAsked: 175 }, notAsked: 2000 }),
+    says: 'pass',
+  },
+  {
+    name: 'says nothing of what is asked in the first seconds',
+    evidence: evidence({ settled: { asked: 0, notAsked: 0 }, notAsked: 2000 }),
+    says: 'pass',
+  },
+  {
+    name: 'takes all rows for it where those of the first seconds were not told apart',
+    evidence: evidence({ notAsked: 700 }),
+    says: 'no-data',
+    by: 'asked',
+  },
+  {
+    name: 'is blind where what was asked was not counted',
+    evidence: evidence({ settled: { asked: NaN, notAsked: 1 } }),
+    says: 'no-data',
+    by: 'asked',
+  },
+  {
+    name: 'fails when breakers kept so many rows from it that its failures are above the limit',
+    evidence: evidence({ keptBack: 60 }),
+    says: 'fail',
+    by: 'errors.breaker',
+  },
+  {
+    name: 'bears a few rows that breakers kept from it',
+    evidence: evidence({ keptBack: 30 }),
+    says: 'pass',
+  },
+  {
+    name: 'is blind where what breakers kept back was not counted',
+    evidence: evidence({ keptBack: NaN }),
+    says: 'no-data',
+    by: 'errors.breaker',
+  },
+  {
+    name: 'is blind when it would pass on what was seen over a minute ago',
+    evidence: evidence({}, { lastAnswerAt: '2026-03-01T12:13:59.999Z' }),
+    says: 'no-data',
+    by: 'fresh',
+  },
+  {
+    name: 'passes on what was seen a minute ago',
+    evidence: evidence({}, { lastAnswerAt: '2026-03-01T12:14:00.000Z' }),
+    says: 'pass',
+  },
+  {
+    name: 'passes on what was seen five looks ago',
+    plan: plan({ lookEvery: '1 minute' }),
+    evidence: evidence({}, { lastAnswerAt: '2026-03-01T12:10:00.000Z' }),
+    says: 'pass',
+  },
+  {
+    name: 'takes a clock that is ahead for now',
+    evidence: evidence({}, { lastAnswerAt: '2026-03-01T12:19:00.000Z' }),
+    says: 'pass',
+  },
+  {
+    name: 'does not pass where nobody knows when the newest answer was given',
+    evidence: evidence({}, { lastAnswerAt: undefined }),
+    says: 'no-data',
+    by: 'fresh',
+  },
+  {
     name: 'is blind where the e-value is not a number',
     evidence: evidence({}, { errorsLogE: NaN }),
     says: 'no-data',
@@ -266,11 +339,14 @@ describe('a canary', () => {
         notAsked: anyNumber,
         breakerOpen: anyNumber,
         unitsNotAsked: fc.option(anyNumber, { nil: undefined }),
+        settled: fc.option(fc.record({ asked: anyNumber, notAsked: anyNumber }), { nil: undefined }),
+        keptBack: fc.option(anyNumber, { nil: undefined }),
       }),
       champion: fc.record(side),
       errorsLogE: fc.double(),
       slowLogE: fc.option(fc.double(), { nil: undefined }),
       scores: fc.option(fc.array(anyNumber, { maxLength: 5 }), { nil: undefined }),
+      lastAnswerAt: fc.option(anyInstant, { nil: undefined }),
     });
     const plans = [plan(), plan({ sloMs: 5, onNoData: 'hold', minRequests: 1 }), plan({}, { scores: undefined })];
     fc.assert(
@@ -296,7 +372,11 @@ describe('a canary', () => {
 });
 
 describe('a watch that could not decide', () => {
-  const late = { watchedMs: 2 * 3_600_000, asOf: '2026-03-01T14:00:00.000Z' };
+  const late = {
+    watchedMs: 2 * 3_600_000,
+    asOf: '2026-03-01T14:00:00.000Z',
+    lastAnswerAt: '2026-03-01T13:59:50.000Z',
+  };
   const now = '2026-03-01T14:00:00.000Z';
   it.each([
     { name: 'goes on before maxDuration', plan: plan(), evidence: evidence(), now: '2026-03-01T12:15:00.000Z' },
@@ -317,6 +397,18 @@ describe('a watch that could not decide', () => {
       name: 'goes back when the requests came and it is still undecided, whatever onNoData says',
       plan: plan({ onNoData: 'hold' }),
       evidence: evidence({}, late),
+      now,
+    },
+    {
+      name: 'has no data, whatever came before, when nothing comes any more: onNoData says what then',
+      plan: plan({ onNoData: 'hold' }),
+      evidence: evidence({}, { ...late, lastAnswerAt: '2026-03-01T12:01:00.000Z' }),
+      now,
+    },
+    {
+      name: 'has no data, whatever came, when too little was asked of it',
+      plan: plan(),
+      evidence: evidence({ settled: { asked: 700, notAsked: 700 } }, late),
       now,
     },
     {

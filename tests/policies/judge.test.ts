@@ -46,6 +46,7 @@ const pairs: { plan: Plan; evidence: Evidence }[] = [
       kind: 'canary',
       since,
       asOf: since,
+      lastAnswerAt: since,
       watchedMs: 1e6,
       canary: version,
       champion: { units: 1000, failures: 0, slow: 0 },
@@ -54,7 +55,7 @@ const pairs: { plan: Plan; evidence: Evidence }[] = [
   },
   {
     plan: { kind: 'bake', stage: stage('bake'), champion: 2 },
-    evidence: { kind: 'bake', since, asOf: since, watchedMs: 1e6, champion: version },
+    evidence: { kind: 'bake', since, asOf: since, lastAnswerAt: since, watchedMs: 1e6, champion: version },
   },
   {
     plan: { kind: 'approval', stage: stage('approval'), allowUnverified: false },
