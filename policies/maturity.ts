@@ -2,7 +2,9 @@
  * The ground-truth clock: how much of the truth is known, how much was to be expected by now, and what was corrected.
  *
  * - Coverage is the rows with an outcome, of those that are due. Outcomes that came early count nowhere.
- * - More than 2 % of a block's due rows without an outcome, where silence means nothing: no data.
+ * - A row is due a day after it has matured, so that labels have had the time to arrive.
+ * - More than 2 % of a block's due rows without an outcome, where silence means nothing: no data. A block is judged from 20
+ *   due rows on; those of fewer are judged together.
  * - More than 5 % of the due rows without a score of both versions: no data.
  * - A row whose maturing date cannot be told never matures, and counts as unseen.
  * - Blocks that say something else than at the look before are named, with what changed.
@@ -11,6 +13,8 @@ import type { MaturityCell, RuleResult, ShadowEvidence } from '../schemas/index.
 import { blockName, count, grouped, percent, read, show } from './words.ts';
 
 const MOST_OVERDUE = 0.02;
+/** Of fewer, one that is late is more than the limit. */
+const LEAST_DUE = 20;
 const MOST_UNSCORED = 0.05;
 const MOST_NAMED = 3;
 
@@ -110,11 +114,15 @@ export function labelsRule(evidence: ShadowEvidence, unit: BlockUnit): RuleResul
     return { rule, says: 'no-data', because: 'due rows and their outcomes were not all counted' };
   if (due === 0) return { rule, says: 'no-data', because: 'no row is due yet: nothing has matured' };
   const worst = worstBlock(evidence.maturity);
-  if (worst.share > MOST_OVERDUE)
+  if (worst && worst.overdue / worst.due > MOST_OVERDUE)
     return {
       rule,
       says: 'no-data',
-      because: `${grouped(worst.overdue)} of ${grouped(worst.due)} due rows of the ${unit === 'day' ? 'day ' : ''}${blockName(worst.block, unit)} (${percent(worst.share)}) have no outcome, at most ${percent(MOST_OVERDUE)} may lack one`,
+      because: `${grouped(worst.overdue)} of ${grouped(worst.due)} due rows of ${
+        worst.block === undefined
+          ? `the ${unit}s with fewer than ${LEAST_DUE} of them`
+          : `the ${unit === 'day' ? 'day ' : ''}${blockName(worst.block, unit)}`
+      } (${percent(worst.overdue / worst.due)}) have no outcome, at most ${percent(MOST_OVERDUE)} may lack one`,
     };
   const restated = restatedInWords(evidence.restated, unit);
   return {
@@ -124,16 +132,31 @@ export function labelsRule(evidence: ShadowEvidence, unit: BlockUnit): RuleResul
   };
 }
 
-function worstBlock(maturity: readonly MaturityCell[]): { block: number; overdue: number; due: number; share: number } {
-  const blocks = new Map<number, { overdue: number; due: number }>();
+interface Late {
+  /** Absent: those of fewer than LEAST_DUE due rows, together. */
+  block?: number;
+  overdue: number;
+  due: number;
+}
+
+/** Of those that can be judged; undefined where none can. */
+function worstBlock(maturity: readonly MaturityCell[]): Late | undefined {
+  const blocks = new Map<number, Late & { block: number }>();
   for (const { block, overdue, matured } of maturity) {
-    const sums = blocks.get(block) ?? { overdue: 0, due: 0 };
-    blocks.set(block, { overdue: sums.overdue + overdue, due: sums.due + matured });
+    const sums = blocks.get(block) ?? { block, overdue: 0, due: 0 };
+    blocks.set(block, { block, overdue: sums.overdue + overdue, due: sums.due + matured });
   }
-  return [...blocks]
-    .map(([block, { overdue, due }]) => ({ block, overdue, due, share: overdue / Math.max(1, due) }))
-    .reduce((worst, one) =>
-      one.share > worst.share || (one.share === worst.share && one.block < worst.block) ? one : worst,
+  const oldestFirst = [...blocks.values()].sort((a, b) => a.block - b.block);
+  const small: Late = { overdue: 0, due: 0 };
+  for (const { overdue, due } of oldestFirst.filter((one) => one.due < LEAST_DUE)) {
+    small.overdue += overdue;
+    small.due += due;
+  }
+  return [...oldestFirst, small]
+    .filter(({ due }) => due >= LEAST_DUE)
+    .reduce<Late | undefined>(
+      (worst, one) => (worst && worst.overdue / worst.due >= one.overdue / one.due ? worst : one),
+      undefined,
     );
 }
 

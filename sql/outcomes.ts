@@ -5,6 +5,8 @@ import { identifier } from './quote.ts';
 /** What the join needs to know of a model. */
 export interface LabelTerms extends Pick<LabelSpec, 'window' | 'absent'> {
   task: Task;
+  /** So long past maturing a row is due; default 0. Labels that come by a nightly import are a little late. */
+  graceMs?: number;
 }
 
 /**
@@ -17,7 +19,7 @@ export interface LabelTerms extends Pick<LabelSpec, 'window' | 'absent'> {
  *   label_id    the label that says so; NULL where it is silence that says so
  *   known_at    when that was known: the label's, or matures_at of silence
  *   state       labelled | pending (no label yet) | overdue (matured without one) | absent (matured, and silence is the answer)
- *   matured     matures_at < asOf. The unbiased set is `matured AND label IS NOT NULL`: labels that come early are not those
+ *   matured     matures_at < asOf, less the grace. The unbiased set is `matured AND label IS NOT NULL`: labels that come early are not those
  *               that come late.
  *
  * `shadow_outcomes`: the same columns, once per shadow score of the answer, with shadow_version, shadow_revision, shadow_scores,
@@ -68,7 +70,7 @@ export async function createOutcomes(db: Database, terms: LabelTerms, asOf: Date
       FROM ${MATCHES} QUALIFY row_number() OVER (
         PARTITION BY request_id, "row" ORDER BY known_at DESC, received_at DESC, label_id DESC) = 1)
     WHERE NOT withdrawn`);
-  const matured = `coalesce(a.matures_at < ${at}, false)`;
+  const matured = `coalesce(a.matures_at < ${timestamp(new Date(asOf.getTime() - (terms.graceMs ?? 0)))}, false)`;
   const silence = { missing: none, negative: '0::DOUBLE', positive: '1::DOUBLE' }[terms.absent];
   const isAbsent = `c.label_id IS NULL AND ${matured}`;
   await db.run(`

@@ -12,10 +12,10 @@ export interface TrialTerms extends Pick<ShadowStage, 'guardrails' | 'slices' | 
   classes?: { champion: readonly string[]; challenger: readonly string[] };
   from: Date;
   asOf: Date;
-  /** Rows of earlier blocks are left out. */
-  fromBlock?: number;
-  /** Loss is summed once more over rows that were due by then. */
+  /** Loss is summed once more over rows that had matured by then. */
   dueBy?: Date;
+  /** Rows that had matured by then are settled: no label of theirs is expected any more. */
+  settledBy?: Date;
 }
 
 export interface TrialSums {
@@ -41,7 +41,7 @@ const LARGEST = 1e150;
  * of `asOf`, and a table of both versions' scores.
  *
  *   grain       one row of one answer, once; whoever answered it
- *   time rule   event_at in [from, asOf); a row is due when matures_at < asOf
+ *   time rule   event_at in [from, asOf); a row is due when it is `matured` in `outcomes`
  *   evidence    rows that are due AND have an outcome AND have a finite score of both versions: no others, for labels that
  *               come early are not those that come late
  *   block       weeks from Monday, 1970-01-05, or days since 1970, of event_at (UTC)
@@ -71,11 +71,8 @@ export async function measureTrial(db: Database, terms: TrialTerms, scores: stri
       count(*) FILTER (WHERE state = 'overdue') AS overdue,
       count(*) FILTER (WHERE state = 'overdue' AND matures_at + (matures_at - event_at) <= ${timestamp(terms.asOf)}) AS "twiceOverdue",
       count(*) FILTER (WHERE matured AND NOT scored) AS unscored,
-      epoch_us(max(matures_at)) / 1000 AS matures_ms
-    FROM ${ROWS} WHERE matures_at IS NOT NULL GROUP BY block, stratum ORDER BY block, stratum`)) as unknown as (Omit<
-    MaturityCell,
-    'maturesBy'
-  > & { matures_ms: number })[];
+      ${terms.settledBy ? `count(*) FILTER (WHERE matures_at < ${timestamp(terms.settledBy)}) AS settled` : ''}
+    FROM ${ROWS} WHERE matures_at IS NOT NULL GROUP BY block, stratum ORDER BY block, stratum`)) as unknown as MaturityCell[];
   const undated = await db.rowsOf(
     `SELECT block, count(*) AS rows FROM ${ROWS} WHERE matures_at IS NULL GROUP BY block ORDER BY block`,
   );
@@ -83,7 +80,7 @@ export async function measureTrial(db: Database, terms: TrialTerms, scores: stri
   const summed = await sumUp(db, measures, terms.slices.length);
   await db.run(`DROP TABLE ${ROWS}`);
   return {
-    maturity: maturity.map(({ matures_ms: ms, ...cell }) => ({ ...cell, maturesBy: new Date(ms).toISOString() })),
+    maturity,
     undated: undated as unknown as TrialSums['undated'],
     ...summed,
     ...(last!['ms'] !== null && { lastRequestAt: new Date(last!['ms'] as number).toISOString() }),
@@ -143,7 +140,7 @@ async function createRows(
   measures: readonly Measure[],
   scores: string,
 ): Promise<void> {
-  const { block, strataEdgesDays, slices, from, asOf, fromBlock, dueBy } = terms;
+  const { block, strataEdgesDays, slices, from, asOf, dueBy } = terms;
   const eventMs = 'epoch_us(event_at) / 1000';
   const blockSql =
     block === 'week' ? `floor((${eventMs} - ${FIRST_MONDAY_MS}) / ${WEEK_MS})` : `floor(${eventMs} / ${DAY_MS})`;
@@ -166,7 +163,6 @@ async function createRows(
       WHERE event_at >= ${timestamp(from)} AND event_at < ${timestamp(asOf)}
     ), measured AS (
       SELECT * EXCLUDE (champion, challenger), ${columns.join(', ')} FROM placed
-      ${fromBlock === undefined ? '' : `WHERE block >= ${fromBlock}`}
     )
     SELECT *, both_scored AND (label IS NULL OR coalesce(${measurable}, false)) AS scored,
       ${dueBy ? `coalesce(matures_at < ${timestamp(dueBy)}, false)` : 'false'} AS was_due

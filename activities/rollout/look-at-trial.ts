@@ -37,8 +37,16 @@ import type { Context } from '../context.ts';
 import { holdServing, whyOvertaken } from './hold.ts';
 import { scoreLog } from './score-log.ts';
 
-/** So long after all its requests are due a block is looked at no more: corrections that come later change nothing. */
-const FINAL_AFTER_MS = 28 * 86_400_000;
+const DAY_MS = 86_400_000;
+/**
+ * A row is due so long after it has matured. Labels of a nightly import are hours late, and those that were known early are
+ * there already: what has just matured with a label is not like what has just matured.
+ */
+const GRACE_MS = DAY_MS;
+/** So long after its requests have matured a block is looked at no more: corrections that come later change nothing. */
+const FINAL_AFTER_MS = 28 * DAY_MS;
+/** Of a block's requests those that may mature later than that, or never; one always may. */
+const MOST_PENDING = 0.01;
 /** The canary is held against what the challenger said lately. */
 const HISTOGRAM_MS = 8 * 604_800_000;
 const LEAST_SHADOW_MS = 3_600_000;
@@ -168,10 +176,11 @@ async function gather(context: Context, { rollout, plan, o, head }: Question): P
       const asOf = plan.logTime ? await newestTime(db, plan, last) : new Date(o.now);
       await createOutcomes(db, labelTerms(spec), asOf);
       const scores = await scoreLog(context, db, { ...versions, from, asOf, before: scored, scratch, hasServed: true });
-      const dueBy = last?.isSame ? new Date(last.evidence.asOf) : undefined;
+      const dueBy = last?.isSame ? new Date(Date.parse(last.evidence.asOf) - GRACE_MS) : undefined;
+      const settledBy = new Date(asOf.getTime() - FINAL_AFTER_MS);
       const sums = await measureTrial(
         db,
-        { ...trialTerms(plan, versions), from, asOf, ...(dueBy && { dueBy }) },
+        { ...trialTerms(plan, versions), from, asOf, settledBy, ...(dueBy && { dueBy }) },
         TRIAL_SCORES,
       );
       const live = plan.stage.live && (await shadowRevisions(context, plan, head));
@@ -254,6 +263,7 @@ export async function pinnedSpec(
 export const labelTerms = ({ task, label: { absent, window } }: ModelSpec): LabelTerms => ({
   task,
   absent,
+  graceMs: GRACE_MS,
   ...(window !== undefined && { window }),
 });
 
@@ -318,17 +328,23 @@ const countedBy = ({
   ]);
 
 /**
- * The first block that is not final yet. A block is, and all before it are, when at the look before all of its requests had
- * been due for 28 days.
+ * The first block that is not final yet. A block is, and all before it are, when at the look before all of its requests but
+ * 1 %, or but one, had matured 28 days ago: a few that are years ahead, or a typed 9999-12-31, do not keep it open. They
+ * stay requests that are not due.
  */
 function finalFrom(last: Before | undefined, { from, stage: { block } }: ShadowPlan): number {
   const first = blockOf(Date.parse(from), block);
   if (!last?.isSame) return first;
-  const dueBy = new Map<number, number>();
-  for (const { block: n, maturesBy } of last.evidence.maturity)
-    dueBy.set(n, Math.max(dueBy.get(n) ?? 0, maturesBy === undefined ? Infinity : Date.parse(maturesBy)));
-  const isFinal = (n: number): boolean =>
-    Math.max(beginOf(n + 1, block), dueBy.get(n) ?? 0) + FINAL_AFTER_MS <= Date.parse(last.evidence.asOf);
+  const blocks = new Map<number, { requests: number; pending: number }>();
+  for (const { block: n, requests, settled = 0 } of last.evidence.maturity) {
+    const sums = blocks.get(n) ?? { requests: 0, pending: 0 };
+    blocks.set(n, { requests: sums.requests + requests, pending: sums.pending + requests - settled });
+  }
+  const isFinal = (n: number): boolean => {
+    const { requests, pending } = blocks.get(n) ?? { requests: 0, pending: 0 };
+    const isOver = beginOf(n + 1, block) + FINAL_AFTER_MS <= Date.parse(last.evidence.asOf);
+    return isOver && pending <= Math.max(1, MOST_PENDING * requests);
+  };
   let n = first;
   while (isFinal(n)) n++;
   return n;

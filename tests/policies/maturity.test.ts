@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { coverageByBlock, maturityOf, restatedInWords } from '../../policies/index.ts';
+import { labelsRule } from '../../policies/maturity.ts';
 import { blockName, count, lasting, percent, show } from '../../policies/words.ts';
-import { FIRST_WEEK, maturityOf as cellsOf } from './support.ts';
+import { FIRST_WEEK, maturityOf as cellsOf, shadowEvidence } from './support.ts';
 
 describe('the ground-truth clock', () => {
   it('says what is due, what is known of it, and what was to be expected by now', () => {
@@ -49,6 +50,20 @@ describe('the ground-truth clock', () => {
         "1 day restated since the look before (2016-07-04: changed by an unknown amount rows, loss changed by an unknown amount)",
       ]
     `);
+  });
+
+  it.each([
+    ['one of 19 due rows says nothing about a week', 1, { matured: 19, overdue: 1 }, 'pass'],
+    ['one of 20 does', 1, { matured: 20, overdue: 1 }, 'no-data'],
+    ['weeks of few rows are judged together', 3, { matured: 10, overdue: 1 }, 'no-data'],
+    ['and may be within the limit', 30, { matured: 10, overdue: 0 }, 'pass'],
+  ] as const)('overdue: %s', (_, weeks, cell, says) => {
+    expect(labelsRule(shadowEvidence([], { maturity: cellsOf(weeks, cell) }), 'week').says).toBe(says);
+  });
+
+  it('says of weeks of few rows that it is these', () => {
+    const maturity = cellsOf(3, { matured: 10, overdue: 1 });
+    expect(labelsRule(shadowEvidence([], { maturity }), 'week').because).toMatchInlineSnapshot(`"3 of 30 due rows of the weeks with fewer than 20 of them (10 %) have no outcome, at most 2 % may lack one"`);
   });
 
   it('says numbers as people do', () => {

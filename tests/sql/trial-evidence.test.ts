@@ -165,7 +165,7 @@ describe('by hand', () => {
         label(`l-${id}`, { requestId: id, value: false, knownMs: MONDAY }),
       ),
       binary,
-      terms({ asOf: new Date(asOf) }),
+      terms({ asOf: new Date(asOf), settledBy: new Date(MONDAY + 6 * DAY_MS) }),
     );
     expect(maturityOf(sums, WEEK, 0)).toEqual({
       block: WEEK,
@@ -177,12 +177,40 @@ describe('by hand', () => {
       overdue: 3,
       twiceOverdue: 1,
       unscored: 2,
-      maturesBy: new Date(MONDAY + 7 * DAY_MS).toISOString(),
+      settled: 4,
     } satisfies MaturityCell);
     expect(maturityOf(sums, WEEK, 1)).toMatchObject({ requests: 3, matured: 1, early: 1, overdue: 1, twiceOverdue: 0 });
     expect(sums.undated).toEqual([{ block: WEEK, rows: 1 }]);
     expect(sums.lastRequestAt).toBe(new Date(MONDAY).toISOString());
     expect(sums.cells).toMatchObject([{ measure: 'loss', stratum: 0, rows: 1 }]);
+  });
+
+  it('due is what matured a grace ago: what is a little late is neither overdue nor evidence, nor is what was in time', async () => {
+    const [asOf, graceMs] = [MONDAY + 10 * DAY_MS, DAY_MS];
+    const rows = (
+      [
+        ['within', asOf - DAY_MS],
+        ['without', asOf - DAY_MS - 1],
+      ] as const
+    ).flatMap(([when, maturesMs]) => [
+      scored(`${when}, labelled`, MONDAY, maturesMs, [0.5], [0.25]),
+      scored(`${when}, late`, MONDAY, maturesMs, [0.5], [0.25]),
+    ]);
+    const labels = ['within', 'without'].map((when) =>
+      label(`l-${when}`, { requestId: `${when}, labelled`, value: false, knownMs: MONDAY }),
+    );
+    const of = terms({ asOf: new Date(asOf), strataEdgesDays: [] });
+    expect(maturityOf(await measured(rows, labels, { ...binary, graceMs }, of), WEEK, 0)).toMatchObject({
+      requests: 4,
+      matured: 2,
+      labelled: 1,
+      early: 1,
+      overdue: 1,
+    });
+    // Nor does silence say anything yet.
+    const silent = await measured(rows, labels, { task: 'binary', absent: 'positive', graceMs }, of);
+    expect(maturityOf(silent, WEEK, 0)).toMatchObject({ matured: 2, labelled: 2, overdue: 0 });
+    expect(cellOf(silent, 'loss', WEEK, 0)).toMatchObject({ rows: 2 });
   });
 
   it('slices are of values as JSON has them; rows that were due by then are summed once more', async () => {

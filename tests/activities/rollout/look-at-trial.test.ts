@@ -2,7 +2,7 @@ import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { holdServing } from '../../../activities/rollout/hold.ts';
-import type { ShadowStage } from '../../../schemas/index.ts';
+import type { MaturityCell, ShadowStage } from '../../../schemas/index.ts';
 import { answer, label, shadow } from '../../sql/log-records.ts';
 import { flowers, register, serve } from '../../api/serving/fixture.ts';
 import * as examples from '../../bucket/examples.ts';
@@ -55,7 +55,8 @@ describe('a look', () => {
         ({ eventMs, maturesMs }) =>
           weekOf(eventMs) === cell.block && Number(maturesMs - eventMs >= 7 * DAY_MS) === cell.stratum,
       );
-      const due = own.filter(({ maturesMs }) => maturesMs < now);
+      // Due is what matured a day ago.
+      const due = own.filter(({ maturesMs }) => maturesMs < now - DAY_MS);
       expect(cell).toMatchObject({ requests: own.length, matured: due.length, labelled: due.length, overdue: 0 });
       const loss = evidence.cells.find(({ block, stratum }) => block === cell.block && stratum === cell.stratum);
       expect(loss?.rows ?? 0).toBe(due.length);
@@ -193,7 +194,7 @@ describe('classes', () => {
     );
     const stage: ShadowStage = { ...planOf(trial).stage, guardrails: [{ on: 'brier', margin: 0.1 }] };
     const plan = planOf(trial, { champion: 2, challenger: 1, stage });
-    const look = await lookAt({ ...trial, rollout }, plan, FROM_MS + 2 * DAY_MS);
+    const look = await lookAt({ ...trial, rollout }, plan, FROM_MS + 3 * DAY_MS);
     const { cells } = await evidenceOf(trial, look);
     const softmax = (...z: number[]) => z.map((x) => Math.exp(x) / z.reduce((sum, y) => sum + Math.exp(y), 0));
     const sums = { loss: 0, 'guardrail.brier': 0 };
@@ -350,6 +351,70 @@ describe('day after day', () => {
     const evidence = await evidenceOf(trial, second);
     expect(new Set(evidence.cells.map(({ measure }) => measure))).toEqual(new Set(['loss', 'guardrail.brier']));
     expect(evidence).toMatchObject({ restated: [], scores: (await evidenceOf(trial, first)).scores });
+  });
+});
+
+describe('labels of a nightly import', () => {
+  it('that looks come before are in time: no look says that they are missing', async () => {
+    trial = await openTrial({}, { absent: 'missing' });
+    const plan = planOf(trial, { strataEdgesDays: [] });
+    // What matures on a day is imported in the night after, at two; it is looked at half past midnight.
+    const asked = Array.from({ length: 28 }, (_, day) => askedOn(day, PER_DAY)).flat();
+    const nightOf = (ms: number): number => Math.floor(ms / DAY_MS + 1) * DAY_MS + 2 * HOUR_MS;
+    await upload(
+      trial,
+      [
+        ...asked.map(answerOf),
+        // Half of them were known at once.
+        ...asked.map((one, i) => labelOf(one, { knownMs: i % 4 < 2 ? one.eventMs : nightOf(one.maturesMs) })),
+      ],
+      FROM_MS + 28 * DAY_MS,
+    );
+    let previous: string | undefined;
+    for (let day = 5; day < 28; day += 2) {
+      const now = FROM_MS + day * DAY_MS + HOUR_MS / 2;
+      const look = await lookAt(trial, plan, now, previous === undefined ? {} : { previous });
+      previous = look.ref!.key;
+      const { rules } = (await trial.context.stores.looks.read(previous))!;
+      expect(rules.find(({ rule }) => rule === 'labels')).toMatchObject({
+        says: 'pass',
+        because: expect.stringContaining('(100 %)') as string,
+      });
+      const { cells } = await evidenceOf(trial, look);
+      const due = asked.filter(({ maturesMs }) => maturesMs < now - DAY_MS);
+      expect(cells.reduce((sum, { rows }) => sum + rows, 0)).toBe(due.length);
+    }
+  }, 120_000);
+});
+
+describe('requests that mature years ahead, or never', () => {
+  it('do not keep weeks open for ever: what is final is not read again, and they stay requests that are not due', async () => {
+    trial = await openTrial({ maxWait: '52 weeks' });
+    const plan = planOf(trial);
+    // One in a week; in one week two of 200, of which one will never come.
+    const ahead = (days: number) => ({ maturesMs: FROM_MS + days * DAY_MS, visits: 1, churned: true });
+    const far: Asked[] = [
+      { id: 'typed', eventMs: FROM_MS + HOUR_MS, ...ahead(0), maturesMs: Date.UTC(9999, 11, 31) },
+      { id: 'far-1', eventMs: FROM_MS + 8 * DAY_MS, ...ahead(1_000) },
+      { id: 'far-2', eventMs: FROM_MS + 8 * DAY_MS, ...ahead(1_000) },
+      { id: 'far-3', eventMs: FROM_MS + 15 * DAY_MS, ...ahead(1_000) },
+      { id: 'far-4', eventMs: FROM_MS + 15 * DAY_MS, ...ahead(1_000) },
+    ];
+    const asked = [...Array.from({ length: 21 }, (_, day) => askedOn(day, day < 14 ? 30 : PER_DAY)).flat(), ...far];
+    await upload(trial, [...asked.map(answerOf), ...asked.map((one) => labelOf(one))], FROM_MS + 90 * DAY_MS);
+    let look = await lookAt(trial, plan, FROM_MS + 91 * DAY_MS);
+    for (let i = 1; i < 3; i++)
+      look = await lookAt(trial, plan, FROM_MS + (91 + i) * DAY_MS, { previous: look.ref!.key });
+    const { finalBefore, maturity, cells } = await evidenceOf(trial, look);
+    // Of 210 requests two are 1 %, of 84 they are more.
+    expect(finalBefore).toBe(weekOf(FROM_MS) + 2);
+    const total = (of: (cell: MaturityCell) => number) => maturity.reduce((sum, cell) => sum + of(cell), 0);
+    expect([total(({ requests }) => requests), total(({ matured }) => matured)]).toEqual([
+      asked.length,
+      asked.length - far.length,
+    ]);
+    const whole = await evidenceOf(trial, await lookAt(trial, plan, FROM_MS + 93 * DAY_MS + 1));
+    expect({ cells, maturity }).toEqual({ cells: whole.cells, maturity: whole.maturity });
   });
 });
 
