@@ -63,7 +63,9 @@ describe('the ground-truth clock', () => {
 
   it('says of weeks of few rows that it is these', () => {
     const maturity = cellsOf(3, { matured: 10, overdue: 1 });
-    expect(labelsRule(shadowEvidence([], { maturity }), 'week').because).toMatchInlineSnapshot(`"3 of 30 due rows of the weeks with fewer than 20 of them (10 %) have no outcome, at most 2 % may lack one"`);
+    expect(labelsRule(shadowEvidence([], { maturity }), 'week').because).toMatchInlineSnapshot(
+      `"3 of 30 due rows of the weeks with fewer than 20 of them (10 %) have no outcome, at most 2 % may lack one"`,
+    );
   });
 
   it('says numbers as people do', () => {
