@@ -9,7 +9,7 @@
  * Cancel  is the abort button: what is routed is undone, and it ends as cancelled
  * Leaves  no traffic on the challenger unless it was promoted, and the model to whoever comes next
  */
-import { CancelledFailure, rootCause } from '@temporalio/common';
+import { ActivityFailure, CancelledFailure, rootCause, TimeoutFailure } from '@temporalio/common';
 import {
   ActivityCancellationType,
   allHandlersFinished,
@@ -171,7 +171,8 @@ export async function passStages(state: RolloutState, open: OpenRollout, alone: 
     return await promote(state, step.because, step.by);
   } catch (error) {
     // Cancelled or blind: a challenger that nobody watches gets no traffic.
-    if (isCancellation(error)) return await undo(state, { outcome: 'cancelled', because: 'cancelled by a person' });
+    if (wasGivenUp(error, CancellationScope.current()))
+      return await undo(state, { outcome: 'cancelled', because: 'cancelled by a person' });
     const because = `it could not go on: ${rootCause(error) ?? 'no reason was given'}`;
     await undo(state, { outcome: 'rolled back', because });
     mark({ outcome: 'failed' });
@@ -595,13 +596,18 @@ async function unless<T>(work: () => Promise<T>, heard: () => boolean): Promise<
   try {
     return await working.run(work);
   } catch (error) {
-    if (isCancellation(error) && heard() && !outer.consideredCancelled) return undefined;
+    if (wasGivenUp(error, working) && heard() && !outer.consideredCancelled) return undefined;
     throw error;
   } finally {
     listening.cancel();
     await listened;
   }
 }
+
+/** A worker that has died tells nobody that it gave up: what was cancelled times out then, and is not repeated. */
+const wasGivenUp = (error: unknown, scope: CancellationScope): boolean =>
+  isCancellation(error) ||
+  (scope.consideredCancelled && error instanceof ActivityFailure && error.cause instanceof TimeoutFailure);
 
 async function sleepUntil(ms: number, heard: () => boolean, summary: string): Promise<void> {
   const rest = ms - Date.parse(now());
