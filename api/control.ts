@@ -124,10 +124,12 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     const { model } = c.req.valid('param');
     await requireModel(stores, model);
     const workflowId = c.req.valid('query').workflowId ?? `train-${model}`;
+    const asked = { ...c.req.valid('json'), model };
+    const input = { ...asked, by: byOf(c, asked.by) };
     const started = await startWorkflow(o, {
       type: 'trainingPipeline',
       workflowId,
-      input: { ...c.req.valid('json'), model },
+      input,
       summary: `Train ${model}`,
       details: `Training of **${model}**, started over the API: from its newest applied project to a registered version, or to the step that halts it.`,
       priorityKey: 3,

@@ -23,3 +23,17 @@ export function positiveInteger(text: string): number {
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
   return value;
 }
+
+/** Reads `path=value`, once or repeated: the value is JSON where it reads as JSON, else text. */
+export const setting =
+  (example: string) =>
+  (text: string, before: Record<string, unknown> = {}): Record<string, unknown> => {
+    const at = text.indexOf('=');
+    if (at < 1) throw new InvalidArgumentError(`It must be a path and a value, such as ${example}.`);
+    const [path, value] = [text.slice(0, at), text.slice(at + 1)];
+    try {
+      return { ...before, [path]: JSON.parse(value) as unknown };
+    } catch {
+      return { ...before, [path]: value };
+    }
+  };

@@ -128,10 +128,11 @@ const COLOURS = { pass: 'green', fail: 'red', undecided: 'yellow', 'no-data': 'y
 /** @example verdictOf({ says: 'fail', because: 'effect: worse by .01' }) // 'fail: effect: worse by .01' */
 export const verdictOf = ({ says, because }: Verdict): string => `${paint(COLOURS[says], says)}: ${because}`;
 
-const markOf = ({ at, state, stages }: RolloutStatus, i: number): string => {
-  if (i < at || at >= stages.length) return '✓';
+const markOf = ({ at, state, outcome }: RolloutStatus, i: number): string => {
+  if (i < at) return '✓';
   if (i > at) return '';
-  return state === 'ended' || state === 'undoing' ? '·' : '→';
+  if (state !== 'ended') return '→';
+  return outcome === undefined ? '·' : '✗';
 };
 
 export const nameOf = (stage: Stage): string =>

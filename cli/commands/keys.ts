@@ -35,10 +35,14 @@ export function keysCommand(): Command {
     )
     .option('--expires <when>', 'a while from now, or a time', '90 days')
     .action(async (o: { name: string; scope: Scope[]; expires: string; json?: boolean }) => {
-      const stores = await ownStores();
-      const expiresAt = await expiryOf(o.expires);
+      const [name, expiresAt] = await Promise.all([nameOf(o.name), expiryOf(o.expires)]);
+      // Before the API is opened to anybody there may be no bucket yet.
+      const stores = await ownStores({
+        make: true,
+        made: (bucket) => tell(`There was no bucket at ${bucket} yet, so it was made.`),
+      });
       const { key, secret } = await stores.keys.create({
-        name: o.name,
+        name,
         scopes: o.scope,
         expiresAt,
         createdBy: whoami(),
@@ -92,9 +96,21 @@ export function keysCommand(): Command {
 /** A hash of 256 random bits gives nothing away, and is nobody's business. */
 const shownOf = (key: KnownKey['key']): object => ({ ...key, sha256: undefined });
 
-async function ownStores() {
+async function ownStores(o: { make?: boolean; made?: (bucket: string) => void } = {}) {
   const { openOwnStores } = await import('../own-stores.ts');
-  return openOwnStores({ bucket: bucketUrl(), home: gauntletHome() });
+  return openOwnStores({ bucket: bucketUrl(), home: gauntletHome() }, o);
+}
+
+const LONGEST_NAME = 200;
+
+async function nameOf(text: string): Promise<string> {
+  const name = text.trim();
+  if (name !== '' && name.length <= LONGEST_NAME) return name;
+  const { UserError } = await import('../../schemas/problem.ts');
+  throw new UserError(
+    'BadName',
+    `--name is ${name === '' ? 'empty' : `${name.length} characters long`}; expected whose key it is, in 1 to ${LONGEST_NAME} characters, such as ana: what is done with it is by that name.`,
+  );
 }
 
 async function expiryOf(text: string): Promise<string> {

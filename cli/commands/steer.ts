@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { command, type CommonOptions } from '../command.ts';
+import { command, setting, type CommonOptions } from '../command.ts';
 import { apiUrl, whoami } from '../environment.ts';
 import { paint, say, sayJson } from '../output.ts';
 
@@ -24,8 +24,33 @@ const REASONS = {
   advance: 'ten minutes are enough at night',
 };
 
-/** approve, reject, pause, resume, advance. */
-export const steerCommands = (): Command[] => (Object.keys(WORDS) as (keyof typeof WORDS)[]).map(steerCommand);
+/** approve, reject, pause, resume, advance, change-plan. */
+export const steerCommands = (): Command[] => [
+  ...(Object.keys(WORDS) as (keyof typeof WORDS)[]).map(steerCommand),
+  changePlanCommand(),
+];
+
+const changePlanCommand = (): Command =>
+  command(
+    'change-plan',
+    'Change the plan of an open shadow stage from its next look on. Who did, why and what it was before stay in the plan.',
+    'gauntlet change-plan hotel-cancellations --set maxUnseen=0.3 --reason "half a year ahead is rare in winter"',
+  )
+    .argument('<model>')
+    .requiredOption(
+      '--set <field=value>',
+      'a field of the shadow stage, as in model.yaml; may be repeated',
+      setting('maxUnseen=0.3'),
+    )
+    .requiredOption('--reason <text>', 'why, for the record')
+    .action(async (model: string, o: CommonOptions & { reason: string; set: Record<string, unknown> }) => {
+      const { createClient } = await import('../../api/client.ts');
+      const client = createClient(apiUrl(o.api));
+      // The API says what of it is no field of a shadow stage.
+      const steered = await client.changePlan(model, { by: whoami(), reason: o.reason, stage: o.set });
+      if (o.json) return sayJson(steered);
+      say(`${paint('green', 'heard')} ${steered.says}`);
+    });
 
 function steerCommand(word: keyof typeof WORDS): Command {
   const made = command(word, WORDS[word], `gauntlet ${word} hotel-cancellations --reason "${REASONS[word]}"`)

@@ -1,7 +1,7 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { Training } from '../../api/control/shapes.ts';
-import { command, type CommonOptions } from '../command.ts';
-import { apiUrl } from '../environment.ts';
+import { command, setting, type CommonOptions } from '../command.ts';
+import { apiUrl, whoami } from '../environment.ts';
 import { EXIT } from '../exit-codes.ts';
 import { paint, say, sayJson, tell } from '../output.ts';
 
@@ -21,7 +21,12 @@ export const trainCommand = (): Command =>
     'gauntlet train hotel-cancellations --set training.maxDepth=8 --promote',
   )
     .argument('<model>')
-    .option('--set <path=value>', 'override a value of model.yaml for this run; may be repeated', override, {})
+    .option(
+      '--set <path=value>',
+      'override a value of model.yaml for this run; may be repeated',
+      setting('training.maxDepth=8'),
+      {},
+    )
     .option('--as-of <time>', 'use only what was known then, such as 2016-07-01')
     .option('--backtest-until <time>', 'then score the rows predicted from as-of to this time')
     .option('--promote', 'start the rollout of the new version')
@@ -40,6 +45,7 @@ export const trainCommand = (): Command =>
           asOf: o.asOf,
           ...(o.backtestUntil ? { backtest: { until: o.backtestUntil } } : {}),
           promote: o.promote,
+          by: whoami(),
         },
         o.workflowId,
       );
@@ -61,16 +67,4 @@ function endInWords(model: string, { status, result, failure, workflowId }: Trai
   if (result) return `${paint('yellow', 'halted')} at ${result.stage ?? 'a step'}: ${result.because}`;
   if (failure) return `${paint('red', status)}: ${failure.message}`;
   return `${workflowId} ended: ${status}`;
-}
-
-/** The value is JSON where it reads as JSON, else text. */
-function override(text: string, before: Record<string, unknown>): Record<string, unknown> {
-  const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('It must be a path and a value, such as training.maxDepth=8.');
-  const value = text.slice(at + 1);
-  try {
-    return { ...before, [text.slice(0, at)]: JSON.parse(value) as unknown };
-  } catch {
-    return { ...before, [text.slice(0, at)]: value };
-  }
 }

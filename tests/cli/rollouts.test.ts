@@ -116,6 +116,7 @@ describe('starting, seeing and steering, with Temporal down', () => {
     ['pause', MODEL, '--reason', 'x'],
     ['resume', MODEL, '--reason', 'x'],
     ['advance', MODEL, '--reason', 'x'],
+    ['change-plan', MODEL, '--set', 'maxUnseen=0.3', '--set', 'maxDuration=40 weeks', '--reason', 'x'],
   ])('%s says so', async (...args) => {
     expect(await gauntlet(...args)).toMatchObject({
       code: 1,
@@ -137,6 +138,12 @@ describe('starting, seeing and steering, with Temporal down', () => {
     });
     expect((await gauntlet('promote', MODEL, '--stages', stages, '--force', '--reason', 'x')).code).toBe(2);
     expect((await gauntlet('trial', MODEL, '--max-unseen', '3')).code).toBe(2);
+    expect(await gauntlet('change-plan', MODEL, '--set', 'maxUnsene=0.3', '--reason', 'x')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('maxUnsene'),
+    });
+    expect((await gauntlet('change-plan', MODEL, '--set', 'maxUnseen', '--reason', 'x')).code).toBe(2);
+    expect((await gauntlet('change-plan', MODEL, '--reason', 'x')).err).toContain("required option '--set");
     expect((await gauntlet('approve', MODEL)).err).toContain("required option '--reason <text>'");
   });
 });
@@ -167,6 +174,26 @@ describe('gauntlet keys', () => {
     const [key] = JSON.parse((await gauntlet('keys', 'list', '--json')).out) as object[];
     expect(key).toMatchObject({ id, name: 'ana', revoked: { reason: 'ana left' } });
     expect(key).not.toHaveProperty('sha256');
+  });
+
+  it('makes a key before there is an API or a bucket, and says that it made the bucket; nothing else makes one', async () => {
+    const folder = join(temporary.folder, 'not-yet');
+    vi.stubEnv('GAUNTLET_BUCKET', `file:${folder}`);
+    try {
+      expect((await gauntlet('keys', 'list')).err).toContain('There is no bucket at');
+      const { code, out, err } = await gauntlet('keys', 'create', '--name', 'ana', '--scope', 'operate');
+      expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining(`no bucket at file:${folder} yet`) });
+      expect(out).toMatch(/^gk_/);
+      expect((await gauntlet('keys', 'list')).out).toContain('ana');
+      expect((await gauntlet('keys', 'create', '--name', 'ben', '--scope', 'operate')).err).not.toContain('bucket');
+    } finally {
+      vi.stubEnv('GAUNTLET_BUCKET', temporary.bucket);
+    }
+  });
+
+  it.each(['', '  ', 'x'.repeat(201)])('refuses the name %j in words', async (name) => {
+    const { code, err } = await gauntlet('keys', 'create', '--name', name, '--scope', 'operate');
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/^--name is .*; expected whose key it is/) });
   });
 
   it('refuses what is no scope, no while and no key', async () => {

@@ -74,7 +74,10 @@ async function until(path: string, holds: (body: Training) => boolean): Promise<
 
 describe('starting a training', () => {
   it('starts trainingPipeline as train-<model>, with summary, attributes and priority', async () => {
-    const { status, body } = await post(`/v1/models/${MODEL}/train`, { overrides: { 'training.maxDepth': 8 } });
+    const { status, body } = await post(`/v1/models/${MODEL}/train`, {
+      overrides: { 'training.maxDepth': 8 },
+      by: 'cai',
+    });
     expect(status).toBe(202);
     expect(body).toMatchObject({
       workflowId: `train-${MODEL}`,
@@ -84,6 +87,9 @@ describe('starting a training', () => {
     const handle = env.client.workflow.getHandle(`train-${MODEL}`);
     const description = await handle.describe();
     expect(description).toMatchObject({ type: 'trainingPipeline', taskQueue: TASK_QUEUE });
+    const { input } = (await handle.fetchHistory()).events![0]!.workflowExecutionStartedEventAttributes!;
+    // Whoever asked for it is who its rollout is by.
+    expect(JSON.parse(Buffer.from(input!.payloads![0]!.data!).toString())).toMatchObject({ model: MODEL, by: 'cai' });
     expect(await description.staticSummary()).toBe(`Train ${MODEL}`);
     expect(description.searchAttributes['GauntletModel']).toEqual([MODEL]);
     expect(description.priority).toMatchObject({ priorityKey: 3, fairnessKey: MODEL });
