@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import * as z from 'zod';
+import { createProgram } from '../../cli/program.ts';
 import { FUNCTIONS } from '../../onnx/expression/functions.ts';
 import { ModelSpec } from '../../schemas/index.ts';
 
@@ -27,6 +28,16 @@ describe('docs', () => {
     const readme = await text('README.md');
     const block = /```yaml\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
     expect(ModelSpec.safeParse(parse(block)).error?.issues ?? []).toEqual([]);
+  });
+
+  it('the README names every command, and links every guide', async () => {
+    const readme = await text('README.md');
+    const table = readme.slice(readme.indexOf('## The command'), readme.indexOf('| environment '));
+    const commands = createProgram().commands.map((command) => command.name());
+    expect(commands.filter((name) => !mentions(table, name))).toEqual([]);
+    const guides = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md'));
+    const more = readme.slice(readme.indexOf('## More'));
+    expect(guides.filter((name) => !more.includes(`(docs/${name})`))).toEqual([]);
   });
 
   it('links between pages lead somewhere', async () => {
