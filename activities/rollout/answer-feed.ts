@@ -21,7 +21,8 @@ export class AnswerFeed {
   readonly #context: Pick<Context, 'stores' | 'home'>;
   readonly #model: string;
   readonly #sinceMs: number;
-  readonly #seen = new Set<string>();
+  /** Of those that are listed again. */
+  #seen = new Set<string>();
   /** Of this machine's clock, when it last listed. */
   #listedMs: number | undefined;
 
@@ -31,48 +32,69 @@ export class AnswerFeed {
     this.#sinceMs = Date.parse(o.since);
   }
 
-  /** Answers that were not there the last time. */
-  async next(nowMs: number): Promise<SeenAnswer[]> {
-    const answers = this.#listedMs === undefined ? await this.#catchUp() : await this.#readNew(this.#listedMs);
+  /**
+   * Answers that were not there the last time. Where it throws, they come the next time.
+   *
+   * @throws the signal's reason between two hours, where it is aborted
+   */
+  async next(nowMs: number, signal?: AbortSignal): Promise<SeenAnswer[]> {
+    const { answers, keys } =
+      this.#listedMs === undefined ? await this.#catchUp(signal) : await this.#readNew(this.#listedMs, signal);
     this.#listedMs = nowMs;
+    // What is not listed again need not be known again: days of a busy bucket are millions of names.
+    const first = firstKey(nowMs);
+    this.#seen = new Set([...this.#seen, ...keys].filter((key) => key > first));
     return answers;
   }
 
-  async #catchUp(): Promise<SeenAnswer[]> {
-    const answers: SeenAnswer[][] = [];
-    for (const hour of await this.#context.stores.logHours.list({ from: new Date(this.#sinceMs) }))
-      answers.push(hour.manifests.length > 0 ? await this.#readHour(hour) : await this.#readSegments(hour.raw));
-    return answers.flat();
+  /** Segments that it would tell from new ones. */
+  get remembered(): number {
+    return this.#seen.size;
   }
 
-  async #readNew(listedMs: number): Promise<SeenAnswer[]> {
-    const fromMs = listedMs - LENIENCE_MS;
-    const time = new Date(fromMs).toISOString();
-    const after = `log/raw/${time.slice(0, 10)}/${time.slice(11, 13)}/${String(fromMs).padStart(13, '0')}`;
+  async #catchUp(signal: AbortSignal | undefined): Promise<Read> {
+    const hours = await this.#context.stores.logHours.list({ from: new Date(this.#sinceMs) });
+    return this.#each(hours, signal, (hour) =>
+      hour.manifests.length > 0 ? this.#readHour(hour) : this.#readSegments(hour.raw),
+    );
+  }
+
+  async #readNew(listedMs: number, signal: AbortSignal | undefined): Promise<Read> {
     const keys: string[] = [];
-    for await (const { key } of this.#context.stores.bucket.list('log/raw/', after))
+    for await (const { key } of this.#context.stores.bucket.list('log/raw/', firstKey(listedMs)))
       if (key.endsWith('.ndjson.gz') && !this.#seen.has(key)) keys.push(key);
-    return keys.length === 0 ? [] : this.#readSegments(keys);
+    const parts = Array.from({ length: Math.ceil(keys.length / AT_ONCE) }, (_, i) =>
+      keys.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
+    );
+    return this.#each(parts, signal, (part) => this.#readSegments(part));
   }
 
-  async #readSegments(keys: string[]): Promise<SeenAnswer[]> {
+  async #each<T>(
+    parts: readonly T[],
+    signal: AbortSignal | undefined,
+    read: (part: T) => Promise<Read>,
+  ): Promise<Read> {
+    const all: Read[] = [];
+    for (const part of parts) {
+      signal?.throwIfAborted();
+      all.push(await read(part));
+    }
+    return { answers: all.flatMap(({ answers }) => answers), keys: all.flatMap(({ keys }) => keys) };
+  }
+
+  async #readSegments(keys: string[]): Promise<Read> {
     const { logHours } = this.#context.stores;
     const answers = await this.#inScratch(async (scratch) => {
       const paths = await logHours.segments(keys, scratch);
       return paths && this.#answersIn(paths);
     });
-    if (answers) {
-      for (const key of keys) this.#seen.add(key);
-      return answers;
-    }
+    if (answers) return { answers, keys };
     // One was compacted away since it was listed: it is in its hour's Parquet now.
     const hours = new Set(keys.map((key) => `${key.slice(8, 18)}T${key.slice(19, 21)}:00:00.000Z`));
-    const found: SeenAnswer[][] = [];
-    for (const hour of hours) found.push(await this.#readHour(await logHours.look(hour)));
-    return found.flat();
+    return this.#each([...hours], undefined, async (hour) => this.#readHour(await logHours.look(hour)));
   }
 
-  async #readHour(listed: LogHour): Promise<SeenAnswer[]> {
+  async #readHour(listed: LogHour): Promise<Read> {
     const answers = await this.#inScratch(async (scratch) => {
       const isOwn = (model: string): boolean => model === this.#model;
       const { rows, segments } = await this.#context.stores.logHours.hour(listed, isOwn, scratch);
@@ -81,8 +103,7 @@ export class AnswerFeed {
       const paths = rows.map(({ path }) => path);
       return raw.concat(await answersInParquet(paths, this.#model, scratch));
     });
-    for (const key of listed.raw) this.#seen.add(key);
-    return answers;
+    return { answers, keys: listed.raw };
   }
 
   async #answersIn(paths: readonly string[]): Promise<SeenAnswer[]> {
@@ -99,6 +120,22 @@ export class AnswerFeed {
       await rm(scratch, { recursive: true, force: true });
     }
   }
+}
+
+interface Read {
+  answers: SeenAnswer[];
+  /** Segments that they are from. */
+  keys: string[];
+}
+
+/** Segments that are read between two looks at whether to go on. */
+const AT_ONCE = 1000;
+
+/** Of the listing at a time. */
+function firstKey(listedMs: number): string {
+  const fromMs = listedMs - LENIENCE_MS;
+  const time = new Date(fromMs).toISOString();
+  return `log/raw/${time.slice(0, 10)}/${time.slice(11, 13)}/${String(fromMs).padStart(13, '0')}`;
 }
 
 const unpacked = async (path: string): Promise<string> =>

@@ -38,6 +38,8 @@ export interface TallyOptions {
   plan: CanaryPlan | BakePlan;
   /** That began the stage: answers under earlier ones are not its. */
   revision: number;
+  /** When that was. */
+  since: string;
 }
 
 /**
@@ -45,6 +47,8 @@ export interface TallyOptions {
  *
  * - Of this stage are answers under its revision or a later one that were assigned at its own weight; what a person forced
  *   is outside, and so is a row with a number that no model can compute with, where the answer was not finite.
+ * - Rows that it was not asked for are counted beside, from 30 seconds after the begin on: of a canary what its champion
+ *   answered for it; of a bake what replicas answer by another version, or under a revision from before, since then.
  * - A row that is logged twice counts once.
  * - A unit counts once, by its first request that its version was asked for: of what is added together, the first by the
  *   time of the answer; it is not counted anew when an earlier one comes later.
@@ -56,11 +60,16 @@ export interface TallyOptions {
 export class CanaryTally {
   readonly #plan: CanaryPlan | BakePlan;
   readonly #revision: number;
+  readonly #since: string;
+  /** By then replicas have had time to follow and to load. */
+  readonly #settledMs: number;
   readonly #watched: number;
   readonly #rows = new Fingerprints();
   readonly #assigned = new Fingerprints();
   readonly #asked = new Fingerprints();
   readonly #others = new Fingerprints();
+  readonly #settled = { asked: 0, notAsked: 0 };
+  readonly #heldOpen = new HeldOpen();
   readonly #version: WatchedVersion = {
     units: 0,
     failures: 0,
@@ -79,35 +88,43 @@ export class CanaryTally {
   readonly #scores: number[] | undefined;
   #lastMs = -Infinity;
 
-  constructor({ plan, revision }: TallyOptions) {
+  constructor({ plan, revision, since }: TallyOptions) {
     this.#plan = plan;
     this.#revision = revision;
+    this.#since = since;
+    this.#settledMs = Date.parse(since) + SETTLES_MS;
     this.#watched = plan.kind === 'canary' ? plan.challenger : plan.champion;
     this.#scores = plan.kind === 'canary' && plan.scores ? plan.scores.counts.map(() => 0) : undefined;
   }
 
-  /** Counts what is new in it; the rest is passed over. */
-  add(answers: readonly SeenAnswer[]): void {
-    for (const answer of this.#own(answers)) this.#countOnce(answer);
-    this.#version.inARow = this.#runs.longest();
+  /**
+   * Counts what is new in it; the rest is passed over.
+   *
+   * @param nowMs  the watch's clock: a replica whose clock is ahead of it is taken back to it where time decides
+   */
+  add(answers: readonly SeenAnswer[], nowMs: number): void {
+    for (const answer of this.#own(answers)) this.#countOnce(answer, nowMs);
+    this.#version.inARow = this.#runs.longest(nowMs);
   }
 
   /** The same, with pauses in which the process does other things: who takes over has hours of answers to add. */
-  async addInTurns(answers: readonly SeenAnswer[]): Promise<void> {
+  async addInTurns(answers: readonly SeenAnswer[], nowMs: number): Promise<void> {
     let counted = 0;
     for (const answer of this.#own(answers)) {
-      this.#countOnce(answer);
+      this.#countOnce(answer, nowMs);
       if (++counted % IN_ONE_TURN === 0) await setImmediate();
     }
-    this.#version.inARow = this.#runs.longest();
+    this.#version.inARow = this.#runs.longest(nowMs);
   }
 
   #own(answers: readonly SeenAnswer[]): SeenAnswer[] {
-    return answers.filter((answer) => this.#isOfStage(answer)).sort(byTime);
+    return answers.filter((answer) => this.#isOfStage(answer) || this.#isOfAnother(answer)).sort(byTime);
   }
 
-  #countOnce(answer: SeenAnswer): void {
-    if (this.#rows.add(`${answer.row} ${answer.requestId}`)) this.#count(answer);
+  #countOnce(answer: SeenAnswer, nowMs: number): void {
+    if (!this.#rows.add(`${answer.row} ${answer.requestId}`)) return;
+    if (this.#isOfAnother(answer)) this.#settled.notAsked++;
+    else this.#count(answer, nowMs);
   }
 
   /** ln E that the canary fails more often than the champion; 0 in a bake, which has nobody beside it. */
@@ -120,14 +137,19 @@ export class CanaryTally {
     return this.#version;
   }
 
-  evidence(o: { since: string; asOf: string; watchedMs: number }): CanaryEvidence | BakeEvidence {
-    const version = { ...this.#version, byWhy: { ...this.#version.byWhy } };
+  evidence(at: { asOf: string; watchedMs: number }): CanaryEvidence | BakeEvidence {
+    const o = { since: this.#since, ...at };
+    const version = { ...this.#version, byWhy: { ...this.#version.byWhy }, settled: { ...this.#settled } };
     const last = Number.isFinite(this.#lastMs) && { lastAnswerAt: new Date(this.#lastMs).toISOString() };
     if (this.#plan.kind === 'bake') return { kind: 'bake', ...o, champion: version, ...last };
     return {
       kind: 'canary',
       ...o,
-      canary: { ...version, unitsNotAsked: this.#assigned.size - this.#asked.size },
+      canary: {
+        ...version,
+        unitsNotAsked: this.#assigned.size - this.#asked.size,
+        keptBack: this.#heldOpen.keptBack,
+      },
       champion: { ...this.#champion },
       errorsLogE: this.#errors.logE,
       ...(this.#plan.stage.sloMs !== undefined && { slowLogE: this.#slow.logE }),
@@ -147,8 +169,14 @@ export class CanaryTally {
       : assignedVersion === plan.champion && propensity === 1 - weight;
   }
 
-  #count(answer: SeenAnswer): void {
-    if (answer.answeredMs > this.#lastMs) this.#lastMs = answer.answeredMs;
+  /** In a bake: what a replica answered that goes on with what it had. */
+  #isOfAnother({ revision, assigned, assignedVersion, answeredMs }: SeenAnswer): boolean {
+    if (this.#plan.kind !== 'bake' || assigned === 'forced' || answeredMs < this.#settledMs) return false;
+    return revision < this.#revision || assignedVersion !== this.#watched;
+  }
+
+  #count(answer: SeenAnswer, nowMs: number): void {
+    this.#lastMs = Math.max(this.#lastMs, Math.min(answer.answeredMs, nowMs));
     if (answer.assignedVersion === this.#watched) this.#countWatched(answer);
     else if (this.#others.add(answer.unit)) {
       const failed = answer.failed !== undefined;
@@ -163,12 +191,18 @@ export class CanaryTally {
   #countWatched(answer: SeenAnswer): void {
     const version = this.#version;
     this.#assigned.add(answer.unit);
-    if (answer.reason === 'canary-not-loaded' || answer.reason === 'breaker-open') {
+    const isAsked = answer.reason !== 'canary-not-loaded' && answer.reason !== 'breaker-open';
+    if (answer.answeredMs >= this.#settledMs) this.#settled[isAsked ? 'asked' : 'notAsked']++;
+    if (!isAsked) {
       version.notAsked++;
-      if (answer.reason === 'breaker-open') version.breakerOpen++;
+      if (answer.reason === 'breaker-open') {
+        version.breakerOpen++;
+        this.#heldOpen.kept(answer);
+      }
       return;
     }
     const failed = answer.failed !== undefined;
+    if (!failed) this.#heldOpen.answered(answer);
     version.attempts++;
     if (failed) {
       version.failedAttempts++;
@@ -200,6 +234,7 @@ export class CanaryTally {
 }
 
 const IN_ONE_TURN = 10_000;
+const SETTLES_MS = 30_000;
 
 type Side = 'champion' | 'canary';
 
@@ -226,6 +261,26 @@ class SettledBlocks {
   }
 }
 
+/** Rows that breakers kept back for longer than the first two times that one is open: two trials have failed by then. */
+class HeldOpen {
+  keptBack = 0;
+  /** By replica, since when. */
+  readonly #openMs = new Map<string, number>();
+
+  kept({ boot, answeredMs }: Placed): void {
+    const openMs = this.#openMs.get(boot);
+    if (openMs === undefined) this.#openMs.set(boot, answeredMs);
+    else if (answeredMs - openMs > HELD_OPEN_MS) this.keptBack++;
+  }
+
+  answered({ boot, answeredMs }: Placed): void {
+    if (answeredMs >= (this.#openMs.get(boot) ?? Infinity)) this.#openMs.delete(boot);
+  }
+}
+
+/** 10 and 20 seconds: policies/breaker.ts. */
+const HELD_OPEN_MS = 30_000;
+
 type Attempt = Placed & { unit: string; failed: boolean };
 
 /** Replicas upload at their own times: an attempt that comes later than this finds its place taken. */
@@ -245,11 +300,12 @@ class FailingRuns {
     this.#isSorted = false;
   }
 
-  longest(): number {
+  /** @param nowMs  nothing is settled by a clock that is ahead of it */
+  longest(nowMs: number): number {
     if (!this.#isSorted) this.#recent.sort(byTime);
     this.#isSorted = true;
     const newest = this.#recent.at(-1);
-    if (newest) this.#settle(newest.answeredMs - SETTLED_MS);
+    if (newest) this.#settle(Math.min(newest.answeredMs, nowMs) - SETTLED_MS);
     const run = this.#settled.copy();
     for (const attempt of this.#recent) run.add(attempt);
     return run.longest;

@@ -47,25 +47,48 @@ export interface WatchProgress {
 
 const LOOK_AGAIN_MS = 10 * 60_000;
 const MOST_TRIES = 100;
+/** So long it goes on though the bucket fails: to begin anew it would have to read the whole stage from that bucket. */
+const PATIENCE_MS = 60_000;
+/** A look that takes longer hangs; the client of the bucket has given up long before. Another worker has another connection. */
+const LOOK_LIMIT_MS = 60_000;
 
 /**
  * Watches a canary or bake stage until it can say pass or fail, or cannot go on.
  *
  * Every lookEvery it reads what has come into the prediction log and judges the stage by all of it. It writes a look when
- * its word changes, every 10 minutes, and at its end, also when it is cancelled: then it gives back its last. Safe to repeat: who takes over reads the
- * stage from its begin, and adds looks to those that are there.
+ * its word changes, every 10 minutes, and at its end, also when it is cancelled: then it gives back its last. Safe to
+ * repeat: who takes over reads the stage from its begin, and adds looks to those that are there; how long it was paused,
+ * and maxMs, count from when the activity was scheduled, whichever attempt this is.
+ *
+ * A bucket that fails is asked again for a minute. A look that hangs for as long is given up, with this attempt.
  */
-export const createWatch = (context: Context, { clock = Date.now }: { clock?: () => number } = {}) => ({
+export const createWatch = (
+  context: Context,
+  { clock = Date.now, lookLimitMs = LOOK_LIMIT_MS }: { clock?: () => number; lookLimitMs?: number } = {},
+) => ({
   async watch(rollout: OpenRollout, stage: number, o: WatchOptions): Promise<Watched> {
-    const watch = new Watch(context, rollout, stage, o, clock);
     const activity = ActivityContext.current();
+    const watch = new Watch(context, rollout, stage, o, clock, activity.info.scheduledTimestampMs);
+    // What is given up goes no further than the next step of its own.
+    const given = new AbortController();
+    const look = async (): Promise<Watched | undefined> => {
+      try {
+        // The first reads all there is, which takes what it takes.
+        return await inTime(watch.look(given.signal), activity, watch.hasLooked ? lookLimitMs : undefined);
+      } catch (error) {
+        if (error instanceof CancelledFailure || error instanceof UserError || error instanceof LookHangs) throw error;
+        watch.bear(error);
+        return undefined;
+      }
+    };
     try {
       for (;;) {
-        const watched = await watch.look();
+        const watched = await look();
         if (watched) return watched;
         await activity.sleep(watch.everyMs);
       }
     } catch (error) {
+      given.abort(error);
       if (!(error instanceof CancelledFailure)) throw error;
       const last = await watch.last();
       // Whoever asked it to end is told what it saw; a worker that goes down leaves the stage to another.
@@ -74,6 +97,32 @@ export const createWatch = (context: Context, { clock = Date.now }: { clock?: ()
     }
   },
 });
+
+class LookHangs extends Error {}
+
+/** The work, unless the activity is cancelled or the time is up first; the work itself is not stopped by that. */
+async function inTime<T>(work: Promise<T>, activity: ActivityContext, limitMs: number | undefined): Promise<T> {
+  let stop = (): void => {};
+  const interrupted = new Promise<never>((_, reject) => {
+    // A listener that is taken away again: a promise that lasts for days would keep one for each look.
+    const cancel = (): void => void activity.cancelled.catch(reject);
+    const { cancellationSignal } = activity;
+    if (cancellationSignal.aborted) cancel();
+    else cancellationSignal.addEventListener('abort', cancel);
+    const hangs = (): void =>
+      reject(new LookHangs(`a look at the answers took over ${limitMs! / 1000} seconds: another attempt begins anew`));
+    const timeout = limitMs === undefined ? undefined : setTimeout(hangs, limitMs);
+    stop = () => {
+      clearTimeout(timeout);
+      cancellationSignal.removeEventListener('abort', cancel);
+    };
+  });
+  try {
+    return await Promise.race([work, interrupted]);
+  } finally {
+    stop();
+  }
+}
 
 interface Seen extends Judgement {
   evidence: CanaryEvidence | BakeEvidence;
@@ -90,11 +139,20 @@ class Watch {
   readonly #plan: CanaryPlan | BakePlan;
   readonly #tally: CanaryTally;
   readonly #feed: AnswerFeed;
+  /** When this was scheduled; a retry is scheduled then. */
   readonly #fromMs: number;
+  #failsSinceMs: number | undefined;
   #seen: Seen | undefined;
   #written: { ref: LookRef; ms: number; seen: Seen } | undefined;
 
-  constructor(context: Context, rollout: OpenRollout, stage: number, o: WatchOptions, clock: () => number) {
+  constructor(
+    context: Context,
+    rollout: OpenRollout,
+    stage: number,
+    o: WatchOptions,
+    clock: () => number,
+    scheduledMs: number,
+  ) {
     this.#context = context;
     this.#rollout = rollout;
     this.#stage = stage;
@@ -102,18 +160,23 @@ class Watch {
     this.#clock = clock;
     this.#plan = planOf(rollout, stage, o.histogram);
     this.everyMs = durationMs(this.#plan.stage.lookEvery);
-    this.#tally = new CanaryTally({ plan: this.#plan, revision: o.revision });
+    this.#tally = new CanaryTally({ plan: this.#plan, revision: o.revision, since: o.since });
     this.#feed = new AnswerFeed(context, { model: rollout.model, since: o.since });
-    this.#fromMs = clock();
+    this.#fromMs = scheduledMs;
   }
 
-  /** Once around; undefined while it goes on. */
-  async look(): Promise<Watched | undefined> {
+  get hasLooked(): boolean {
+    return this.#seen !== undefined;
+  }
+
+  /** Once around; undefined while it goes on. Where it throws, the next one goes on from there. */
+  async look(signal: AbortSignal): Promise<Watched | undefined> {
     const { model } = this.#rollout;
     const head = await this.#context.stores.serving.current(model);
     const overtaken = whyOvertaken(head, this.#rollout);
     const nowMs = this.#clock();
-    await this.#tally.addInTurns(await this.#feed.next(nowMs));
+    await this.#tally.addInTurns(await this.#feed.next(nowMs, signal), nowMs);
+    signal.throwIfAborted();
     const seen = this.#judge(nowMs, head?.n ?? 0);
     this.#seen = seen;
     const line = this.#line(seen);
@@ -129,8 +192,22 @@ class Watch {
       return { ref: await this.#write(seen), line };
     if (!this.#written || wordOf(seen.verdict) !== wordOf(this.#written.seen.verdict) || this.#isTime(nowMs))
       await this.#write(seen);
+    this.#failsSinceMs = undefined;
     this.#say(line);
     return undefined;
+  }
+
+  /** Says that a look failed. @throws the error, once looks have failed for too long */
+  bear(error: unknown): void {
+    const nowMs = this.#clock();
+    this.#failsSinceMs ??= nowMs;
+    const forMs = nowMs - this.#failsSinceMs;
+    if (forMs >= PATIENCE_MS) throw error;
+    const saw = this.#seen ? `${this.#line(this.#seen)}; ` : '';
+    const seconds = Math.round(forMs / 1000);
+    this.#say(
+      `${saw}cannot look for ${seconds} seconds, given up after ${PATIENCE_MS / 1000}: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 
   /** What it saw last, which is in a look then. */
@@ -145,10 +222,9 @@ class Watch {
 
   #judge(nowMs: number, head: number): Seen {
     const { since, pausedMs = 0, paused } = this.#o;
-    // While it is paused the stage's own time stands still.
+    // While it is paused the stage's own time stands still, through all attempts.
     const untilMs = paused === true ? this.#fromMs : nowMs;
     const evidence = this.#tally.evidence({
-      since,
       asOf: new Date(nowMs).toISOString(),
       watchedMs: Math.max(0, untilMs - Date.parse(since) - pausedMs),
     });

@@ -60,7 +60,7 @@ interface Unit {
 /** One canary from its first request to the verdict that takes it back, or to its end. */
 export function runCanary(terms: CanaryTerms, random: Random): CanaryEnd {
   const plan = planOf(terms);
-  const tally = new CanaryTally({ plan, revision: 1 });
+  const tally = new CanaryTally({ plan, revision: 1, since: START });
   let active: Unit[] = [];
   let made = 0;
   let seq = 0;
@@ -81,9 +81,9 @@ export function runCanary(terms: CanaryTerms, random: Random): CanaryEnd {
       for (let i = 0; i < asked; i++) answers.push(answerOf(terms, unit, look, seq++, random));
     }
     active = active.filter(({ left }) => left > 0);
-    tally.add(answers);
+    tally.add(answers, look * LOOK_MS);
     const now = new Date(look * LOOK_MS).toISOString();
-    const evidence = tally.evidence({ since: START, asOf: now, watchedMs: look * LOOK_MS }) as CanaryEvidence;
+    const evidence = tally.evidence({ asOf: now, watchedMs: look * LOOK_MS }) as CanaryEvidence;
     const { verdict } = judgeCanary(plan, evidence);
     if (verdict.says === 'fail') return { rule: verdict.limitedBy, units: trueUnits };
   }

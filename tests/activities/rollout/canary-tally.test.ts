@@ -8,6 +8,8 @@ import { BakeStage, CanaryStage } from '../../../schemas/index.ts';
 const REVISION = 7;
 const SINCE = '2026-11-24T09:30:00.000Z';
 const T0 = Date.parse(SINCE);
+/** Of the watch. */
+const NOW = T0 + 600_000;
 
 const planOf = (o: Partial<CanaryStage> = {}, more: Partial<CanaryPlan> = {}): CanaryPlan => ({
   kind: 'canary',
@@ -51,10 +53,10 @@ const canary = (o: Partial<SeenAnswer> = {}) =>
 const failing = (o: Partial<SeenAnswer> = {}) =>
   canary({ reason: 'canary-failed', failed: { version: 2, why: 'threw', detail: 'x' }, ...o });
 
-const o = { since: SINCE, asOf: '2026-11-24T09:40:00.000Z', watchedMs: 600_000 };
+const o = { asOf: '2026-11-24T09:40:00.000Z', watchedMs: 600_000 };
 function tallied(batches: SeenAnswer[][], plan: CanaryPlan | BakePlan = planOf()): CanaryEvidence {
-  const tally = new CanaryTally({ plan, revision: REVISION });
-  for (const batch of batches) tally.add(batch);
+  const tally = new CanaryTally({ plan, revision: REVISION, since: SINCE });
+  for (const batch of batches) tally.add(batch, NOW);
   return tally.evidence(o) as CanaryEvidence;
 }
 
@@ -80,9 +82,12 @@ describe('what belongs to a stage', () => {
 
   it('in a bake is whatever the new champion answered', () => {
     const answered = (more: Partial<SeenAnswer> = {}) => champion({ assignedVersion: 2, propensity: 1, ...more });
-    const tally = new CanaryTally({ plan: bakePlan, revision: REVISION });
+    const tally = new CanaryTally({ plan: bakePlan, revision: REVISION, since: SINCE });
     const notFinite = { version: 2, why: 'not-finite' as const, detail: 'x' };
-    tally.add([answered(), answered({ graphMs: 11 }), answered({ failed: notFinite }), champion({ propensity: 1 })]);
+    tally.add(
+      [answered(), answered({ graphMs: 11 }), answered({ failed: notFinite }), champion({ propensity: 1 })],
+      NOW,
+    );
     const evidence = tally.evidence(o) as BakeEvidence;
     expect(evidence.champion).toMatchObject({ units: 3, failures: 1, slow: 1, attempts: 3, failedAttempts: 1 });
     expect(evidence.champion.byWhy).toEqual({ 'not-finite': 1 });
@@ -172,12 +177,80 @@ describe('counts', () => {
 
   it('a run that is older than any upload is settled', () => {
     const at = (ms: number) => failing({ answeredMs: T0 + ms });
-    const tally = new CanaryTally({ plan: planOf(), revision: REVISION });
-    tally.add([1, 2, 3].map(at));
-    tally.add([at(600_000)]);
+    const tally = new CanaryTally({ plan: planOf(), revision: REVISION, since: SINCE });
+    tally.add([1, 2, 3].map(at), NOW);
+    tally.add([at(600_000)], NOW);
     expect(tally.counts.inARow).toBe(4);
-    tally.add([canary({ answeredMs: T0 + 4 })]);
+    tally.add([canary({ answeredMs: T0 + 4 })], NOW);
     expect(tally.counts).toMatchObject({ inARow: 4, attempts: 5 });
+  });
+
+  it('a replica whose clock is ahead settles nobody’s attempts', () => {
+    const tally = new CanaryTally({ plan: planOf(), revision: REVISION, since: SINCE });
+    const at = (ms: number, more: Partial<SeenAnswer> = {}) => ({ answeredMs: T0 + ms, ...more });
+    tally.add([canary(at(300_000 + 10_000, { boot: 'b2' }))], T0 + 10_000);
+    tally.add(
+      [1, 2, 3, 4, 5].map((i) => failing(at(10_000 + i))),
+      T0 + 11_000,
+    );
+    expect(tally.counts.inARow).toBe(5);
+  });
+
+  it('the newest answer is of the stage, and not later than now', () => {
+    const tally = new CanaryTally({ plan: planOf(), revision: REVISION, since: SINCE });
+    const last = () => (tally.evidence(o) as CanaryEvidence).lastAnswerAt;
+    tally.add([champion({ answeredMs: T0 + 5000 }), champion({ answeredMs: T0 + 6000, propensity: 1 })], NOW);
+    expect(last()).toBe(new Date(T0 + 5000).toISOString());
+    tally.add([canary({ answeredMs: NOW + 300_000 })], NOW);
+    expect(last()).toBe(new Date(NOW).toISOString());
+  });
+
+  it('what it was not asked for is settled from 30 seconds after the begin on', () => {
+    const notLoaded = { reason: 'canary-not-loaded' as const };
+    const late = { answeredMs: T0 + 30_000 };
+    const { canary: version } = tallied([
+      [
+        canary({ ...notLoaded, answeredMs: T0 + 29_999 }),
+        canary({ ...notLoaded, ...late }),
+        canary(late),
+        failing(late),
+      ],
+    ]);
+    expect(version.settled).toEqual({ asked: 2, notAsked: 1 });
+    expect(version.notAsked).toBe(2);
+  });
+
+  it('in a bake what replicas answer by another version from 30 seconds on is what it was not asked for', () => {
+    const late = { answeredMs: T0 + 30_000, propensity: 1 };
+    const stale = { ...late, revision: REVISION - 1 };
+    const same = champion(stale);
+    const { champion: version } = tallied(
+      [
+        [
+          champion({ ...late, assignedVersion: 2 }),
+          champion({ ...late, answeredMs: T0, assignedVersion: 2 }),
+          same,
+          { ...same },
+          champion({ ...stale, answeredMs: T0 + 29_999 }),
+          canary({ ...stale, propensity: 0.5 }),
+          champion({ ...late, assignedVersion: 3 }),
+          seen({ ...late, assigned: 'forced', assignedVersion: 1, reason: 'forced', propensity: 0 }),
+        ],
+      ],
+      bakePlan,
+    ) as unknown as BakeEvidence;
+    expect(version.settled).toEqual({ asked: 1, notAsked: 3 });
+    expect(version).toMatchObject({ units: 2, attempts: 2, notAsked: 0 });
+  });
+
+  it('is kept back what breakers of a replica keep from it for over 30 seconds, until it answers there', () => {
+    const open = (ms: number, boot = 'b1') => canary({ reason: 'breaker-open', answeredMs: T0 + ms, boot });
+    const kept = (...answers: SeenAnswer[]) => tallied([answers]).canary.keptBack;
+    expect(kept(open(0), open(30_000))).toBe(0);
+    expect(kept(open(0), failing({ answeredMs: T0 + 10_000 }), open(30_001), open(40_000))).toBe(2);
+    expect(kept(open(0), canary({ answeredMs: T0 + 10_000 }), open(30_001))).toBe(0);
+    expect(kept(open(0), canary({ answeredMs: T0 + 10_000, boot: 'b2' }), open(30_001))).toBe(1);
+    expect(kept(open(0), open(30_001, 'b2'))).toBe(0);
   });
 
   it('nothing yet is zero of everything, and no time of an answer', () => {

@@ -5,6 +5,7 @@ import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Context } from '../../../activities/context.ts';
+import { AnswerFeed } from '../../../activities/rollout/answer-feed.ts';
 import { createWatch, type WatchOptions, type WatchProgress } from '../../../activities/rollout/watch.ts';
 import { Stages, type Answer, type CanaryEvidence, type OpenRollout, type Watched } from '../../../schemas/index.ts';
 import { answer, shadow } from '../../sql/log-records.ts';
@@ -60,10 +61,10 @@ async function held(rollout: OpenRollout): Promise<number> {
 }
 
 let records = 0;
-/** Answers of the stage, a second apart: one in four by the canary, which fails where `fails` says so. */
+/** Answers of the stage, three seconds apart, so that 400 are its 20 minutes: one in four by the canary, which fails where `fails` says so. */
 const answers = (n: number, revision: number, fails: (i: number) => boolean = () => false, from = 0): Answer[] =>
   Array.from({ length: n }, (_, i) => {
-    const common = { revision, answeredMs: SINCE + 1000 * (from + i), seq: records++ };
+    const common = { revision, answeredMs: SINCE + 3000 * (from + i), seq: records++ };
     const id = `r${from + i}`;
     if (i % 4 > 0) return answer(id, { ...common, propensity: 0.75 });
     const canary = { ...common, assigned: 'canary' as const, assignedVersion: 2, propensity: 0.25 };
@@ -72,11 +73,15 @@ const answers = (n: number, revision: number, fails: (i: number) => boolean = ()
   });
 
 /** One run of the activity, and what it said with its heartbeats. */
-function watching(rollout: OpenRollout, o: Partial<WatchOptions> & { revision: number }) {
-  const env = new MockActivityEnvironment();
+function watching(
+  rollout: OpenRollout,
+  o: Partial<WatchOptions> & { revision: number },
+  { scheduledMs = NOW, lookLimitMs }: { scheduledMs?: number; lookLimitMs?: number } = {},
+) {
+  const env = new MockActivityEnvironment({ scheduledTimestampMs: scheduledMs });
   const lines: WatchProgress[] = [];
   env.on('heartbeat', (progress: WatchProgress) => lines.push(progress));
-  const { watch } = createWatch(context, { clock: () => nowMs });
+  const { watch } = createWatch(context, { clock: () => nowMs, ...(lookLimitMs !== undefined && { lookLimitMs }) });
   const options = { now: iso(NOW), since: iso(SINCE), ...o };
   return { env, lines, ended: env.run(async (): Promise<Watched> => watch(rollout, 0, options)) };
 }
@@ -142,14 +147,18 @@ describe('watch', () => {
   it('reads what other replicas upload late under earlier names, and each segment once', async () => {
     const rollout = rolloutOf([{ ...canaryStage, minRequests: 60 }]);
     const revision = await held(rollout);
-    await upload(bucket(), nowMs, answers(200, revision));
+    await upload(
+      bucket(),
+      nowMs,
+      answers(200, revision, () => false, 200),
+    );
     const { ended, lines } = watching(rollout, { revision });
     await expect.poll(() => lines.at(-1)?.units).toBe(50);
     nowMs += MINUTE_MS;
     await upload(
       bucket(),
       nowMs - 5 * MINUTE_MS,
-      answers(40, revision, () => false, 200),
+      answers(40, revision, () => false, 400),
       'b2',
     );
     expect((await ended).ref!.verdict.says).toBe('pass');
@@ -255,6 +264,202 @@ describe('watch', () => {
     );
     expect(await ended).toMatchObject({ ref: { verdict: { says: 'fail' } } });
     expect((await looksOf()).at(-1)!.evidence).toMatchObject({ watchedMs: 15 * MINUTE_MS });
+  });
+
+  it('counts its pause and its time from when it was scheduled, whichever attempt this is', async () => {
+    const rollout = rolloutOf([{ ...canaryStage, minRequests: 1000 }]);
+    const revision = await held(rollout);
+    await upload(bucket(), nowMs, answers(400, revision));
+    const scheduledMs = NOW - 8 * MINUTE_MS;
+    const paused = { revision, paused: true, maxMs: 8 * MINUTE_MS };
+    const { ref } = await watching(rollout, paused, { scheduledMs }).ended;
+    expect(ref!.verdict.says).toBe('undecided');
+    expect((await looksOf()).at(-1)!.evidence).toMatchObject({ watchedMs: 12 * MINUTE_MS });
+  });
+
+  it('does not pass on what came long ago: it waits until answers come again', async () => {
+    const rollout = rolloutOf([canaryStage]);
+    const revision = await held(rollout);
+    await upload(bucket(), nowMs, answers(400, revision));
+    nowMs += 2 * MINUTE_MS;
+    const { ended, lines } = watching(rollout, { revision });
+    await expect.poll(() => lines.at(-1)?.line).toMatch(/^no-data: fresh: the newest answer is 2 minutes old/);
+    await upload(
+      bucket(),
+      nowMs,
+      answers(4, revision, () => false, 440),
+      'b1',
+      1,
+    );
+    expect((await ended).ref!.verdict.says).toBe('pass');
+  });
+
+  it('does not pass a bake while replicas go on with the version before', async () => {
+    const rollout = rolloutOf([{ kind: 'bake', ...quick, maxDuration: '20 minutes', onNoData: 'hold' }]);
+    const revision = await held(rollout);
+    const both = Array.from({ length: 400 }, (_, i) => {
+      const version = i % 3 === 0 ? 1 : 2;
+      const under = version === 1 ? revision - 1 : revision;
+      return answer(`r${i}`, {
+        revision: Math.max(1, under),
+        answeredMs: SINCE + 3000 * (i + 1),
+        assignedVersion: version,
+        version,
+      });
+    });
+    await upload(bucket(), nowMs, both);
+    expect(await watching(rollout, { revision }).ended).toMatchObject({
+      over: 'no data',
+      line: expect.stringMatching(/no data: asked: .*another version answered them; onNoData says hold$/) as string,
+      ref: { verdict: { says: 'no-data', limitedBy: 'asked' } },
+    });
+  });
+
+  describe('a bucket that fails', () => {
+    /** Reads and listings of the log go by `log`, which may fail or hang; how often each key was read. */
+    function troubled(log: (key: string) => Promise<void> | void): Map<string, number> {
+      const inner = bucket();
+      const reads = new Map<string, number>();
+      const passed = async (key: string): Promise<void> => {
+        if (key.startsWith('log/')) await log(key);
+      };
+      context = over(context, {
+        create: (key, body) => inner.create(key, body),
+        remove: (key) => inner.remove(key),
+        async *list(prefix, after) {
+          await passed(prefix);
+          yield* inner.list(prefix, after);
+        },
+        read: async (key, range) => {
+          await passed(key);
+          reads.set(key, (reads.get(key) ?? 0) + 1);
+          return inner.read(key, range);
+        },
+      });
+      return reads;
+    }
+
+    it('for less than a minute costs nothing: it says so, and goes on with what it has', async () => {
+      const rollout = rolloutOf([{ ...canaryStage, minRequests: 1000 }]);
+      const revision = await held(rollout);
+      const first = await upload(bucket(), nowMs, answers(40, revision));
+      let fails = false;
+      const reads = troubled(() => {
+        if (fails) throw new Error('503 Slow Down');
+      });
+      const { env, ended, lines } = watching(rollout, { revision });
+      await expect.poll(() => lines.at(-1)?.units).toBe(10);
+      fails = true;
+      nowMs++;
+      const later = await upload(
+        bucket(),
+        nowMs,
+        answers(40, revision, () => false, 40),
+        'b1',
+        1,
+      );
+      await expect
+        .poll(() => lines.at(-1)?.line)
+        .toMatch(/cannot look for 0 seconds, given up after 60: 503 Slow Down$/);
+      nowMs += 59_000;
+      await expect.poll(() => lines.at(-1)?.line).toContain('cannot look for 59 seconds');
+      fails = false;
+      await expect.poll(() => lines.at(-1)?.units).toBe(20);
+      expect([reads.get(first), reads.get(later)]).toEqual([1, 1]);
+      // The minute begins anew.
+      fails = true;
+      nowMs += 10_000;
+      await expect.poll(() => lines.at(-1)?.line).toContain('cannot look for 0 seconds');
+      env.cancel();
+      await ended;
+    });
+
+    it('loses no answer of a listing that it could read in part', async () => {
+      const rollout = rolloutOf([{ ...canaryStage, minRequests: 1000 }]);
+      const revision = await held(rollout);
+      let state: 'good' | 'down' | 'second segment down' = 'good';
+      troubled((key) => {
+        const isSecond = key.endsWith('-b1-1.ndjson.gz');
+        if (state === 'down' || (state === 'second segment down' && isSecond)) throw new Error('reset');
+      });
+      const { env, ended, lines } = watching(rollout, { revision });
+      await expect.poll(() => lines.length).toBeGreaterThan(0);
+      state = 'down';
+      nowMs++;
+      const all = answers(80, revision);
+      for (const i of [0, 1]) await upload(bucket(), nowMs, all.slice(40 * i, 40 * (i + 1)), 'b1', i);
+      state = 'second segment down';
+      const said = lines.length;
+      await expect.poll(() => lines.length).toBeGreaterThan(said + 2);
+      expect(lines.at(-1)!.units).toBe(0);
+      state = 'good';
+      await expect.poll(() => lines.at(-1)?.units).toBe(20);
+      env.cancel();
+      await ended;
+    });
+
+    it('for a minute ends the attempt', async () => {
+      const rollout = rolloutOf([canaryStage]);
+      const revision = await held(rollout);
+      troubled(() => {
+        throw new Error('503 Slow Down');
+      });
+      const { ended, lines } = watching(rollout, { revision });
+      await expect.poll(() => lines.at(-1)?.line).toMatch(/^cannot look for 0 seconds/);
+      nowMs += MINUTE_MS;
+      await expect(ended).rejects.toThrow('503 Slow Down');
+    });
+
+    it('by hanging ends the attempt, once all there was has been read', async () => {
+      const rollout = rolloutOf([canaryStage]);
+      const revision = await held(rollout);
+      let hangs = false;
+      troubled(() => (hangs ? new Promise(() => {}) : undefined));
+      const { ended, lines } = watching(rollout, { revision }, { lookLimitMs: 100 });
+      await expect.poll(() => lines.length).toBeGreaterThan(1);
+      hangs = true;
+      await expect(ended).rejects.toThrow('a look at the answers took over 0.1 seconds');
+    });
+
+    it('does not hold up its end, though it reads hours of answers', async () => {
+      const rollout = rolloutOf([canaryStage]);
+      const revision = await held(rollout);
+      let asked = 0;
+      troubled(() => (asked++ > 0 ? new Promise(() => {}) : undefined));
+      const { env, ended } = watching(rollout, { revision });
+      await expect.poll(() => asked).toBeGreaterThan(1);
+      env.cancel();
+      await expect(ended).rejects.toThrow(CancelledFailure);
+    });
+  });
+
+  it('knows again only segments that are listed again', async () => {
+    const feed = new AnswerFeed(context, { model: 'churn', since: iso(SINCE) });
+    await upload(bucket(), SINCE + MINUTE_MS, answers(4, 1));
+    await upload(
+      bucket(),
+      NOW - MINUTE_MS,
+      answers(4, 1, () => false, 4),
+    );
+    expect(await feed.next(NOW)).toHaveLength(8);
+    expect(feed.remembered).toBe(1);
+    expect(await feed.next(NOW)).toEqual([]);
+    await upload(
+      bucket(),
+      NOW + MINUTE_MS,
+      answers(4, 1, () => false, 8),
+    );
+    expect(await feed.next(NOW + 5 * MINUTE_MS)).toHaveLength(4);
+    expect(feed.remembered).toBe(1);
+    expect(await feed.next(NOW + 20 * MINUTE_MS)).toEqual([]);
+    expect(feed.remembered).toBe(0);
+  });
+
+  it('stops between two hours of what it reads first, where it is told to', async () => {
+    const feed = new AnswerFeed(context, { model: 'churn', since: iso(SINCE) });
+    await upload(bucket(), SINCE + MINUTE_MS, answers(4, 1));
+    await expect(feed.next(NOW, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+    expect(await feed.next(NOW)).toHaveLength(4);
   });
 
   it.each([
