@@ -103,7 +103,8 @@ export function judgePlanning(plan: PlanningPlan, evidence: PlanningEvidence): J
   const { sdOfBlocks, strata } = evidence;
   const minimumEffect = stage.minimumEffect ?? evidence.minimumEffect;
   const worthFinding = worthFindingOf(stage, minimumEffect, evidence.effect);
-  const question: Expectable = { ...stage, sdOfBlocks, minimumEffect, worthFinding, strata };
+  const tightest = stage.tightestAt ?? evidence.tightestAt;
+  const question: Expectable = { ...stage, sdOfBlocks, minimumEffect, worthFinding, tightestAt: tightest, strata };
   const known = figuresRule(evidence, question);
   if (known.says !== 'pass') return judgement([known], []);
   const expected = expectedBlocks(question);

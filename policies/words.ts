@@ -1,4 +1,5 @@
 /** Numbers as evidence has them, and as a reason says them. */
+import { FIRST_MONDAY_MS } from '../schemas/index.ts';
 
 /** JSON may hold none where a number is expected: that is no number, not 0. */
 export const read = (value: number | null | undefined): number => (Number.isFinite(value) ? value! : NaN);
@@ -40,8 +41,6 @@ const UNITS: readonly (readonly [number, string])[] = [
 ];
 
 const DAY_MS = 86_400_000;
-/** Weeks begin on Mondays; the first whole one of 1970 on the 5th. */
-const FIRST_MONDAY_MS = 4 * DAY_MS;
 
 /** Where a block begins. @example blockName(2426, 'week') // 'week of 2016-07-04' */
 export function blockName(block: number, unit: 'week' | 'day'): string {

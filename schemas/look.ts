@@ -229,6 +229,10 @@ export const PlanningEvidence = z.object({
   minimumEffect: z.number(),
   strata: z.array(z.object({ share: z.number(), daysToMature: z.number() })).describe('Horizon strata, short to long'),
   expectedBlocks: z.int().nullable().describe('Until a verdict at `worthFinding`, label delay included; null: never'),
+  tightestAt: z
+    .int()
+    .optional()
+    .describe('Blocks at which the band will be tightest: of what two twins differ by, not of champion and challenger'),
   placebo: Placebo.optional(),
 });
 export type PlanningEvidence = z.infer<typeof PlanningEvidence>;

@@ -79,7 +79,7 @@ export const ShadowStage = z
       .int()
       .min(16)
       .optional()
-      .describe('Blocks at which the band is tightest; default what the plan expects'),
+      .describe('Blocks at which the band is tightest; default what the plan expects by what two twins differ by'),
     maxDuration: Duration.default('26 weeks').describe('From `from`, by evidence time: undecided then is inconclusive'),
     lookEvery: Duration.default('1 day'),
     maxWait: Duration.default('7 days').describe('Without a request for this long, the trial ends: no data'),

@@ -22,6 +22,9 @@ export function durationMs(duration: string): number {
   return Math.round(Number(amount) * UNIT_MS[unit!.replace(/s$/, '')]!);
 }
 
+/** 1970-01-05: weeks begin on Mondays. */
+export const FIRST_MONDAY_MS = 4 * UNIT_MS['day']!;
+
 /** A calendar date (midnight UTC) or an ISO 8601 instant. YAML's own dates arrive as text. */
 export const Instant = z
   .string()

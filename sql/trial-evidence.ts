@@ -1,4 +1,11 @@
-import type { EvidenceCell, Loss, MaturityCell, ShadowStage, Task } from '../schemas/index.ts';
+import {
+  FIRST_MONDAY_MS,
+  type EvidenceCell,
+  type Loss,
+  type MaturityCell,
+  type ShadowStage,
+  type Task,
+} from '../schemas/index.ts';
 import type { Database } from './database.ts';
 import { identifier, literal } from './quote.ts';
 import { doublesOf } from './vectors.ts';
@@ -30,8 +37,6 @@ export interface TrialSums {
 const ROWS = identifier('rows of the trial');
 const WEEK_MS = 604_800_000;
 const DAY_MS = 86_400_000;
-/** 1970-01-05, a Monday. */
-const FIRST_MONDAY_MS = 4 * DAY_MS;
 const CLIP = 1e-6;
 /** The square of a larger one, summed over a hundred million rows, is not finite. */
 const LARGEST = 1e150;

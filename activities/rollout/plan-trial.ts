@@ -20,6 +20,7 @@ import {
   worthFindingOf,
 } from '../../policies/index.ts';
 import {
+  FIRST_MONDAY_MS,
   instantMs,
   UserError,
   type Cause,
@@ -37,6 +38,8 @@ import {
   type Twin,
 } from '../../schemas/index.ts';
 import {
+  beginOf,
+  blockOf,
   createLogViews,
   createOutcomes,
   createSealedOutcomes,
@@ -69,6 +72,10 @@ const BEFORE_ALL_MS = Date.parse('0001-01-01T00:00:00Z');
 /**
  * Plans a shadow trial before it begins: settles what its stage left open, reckons whether it can decide within its time,
  * runs placebo trials on the model's own data, and writes the look of kind `plan`. Refused, its verdict is `fail`.
+ *
+ * The log that it is reckoned on is the evidence of the trial to come. So how far champion and challenger are apart there
+ * only says whether the trial is refused. What shapes its band, `tightestAt`, is reckoned for the improvement worth finding
+ * as the stage has it, else twice the minimum effect, and with how far two twins differ; without twins it is the least.
  *
  * Safe to repeat: the look's key is made of the workflow's now; what is there already is the answer, and the plan follows
  * from it.
@@ -150,7 +157,7 @@ function shadowPlan({ stage, champion, challenger, ...settled }: Settled, eviden
     challenger: challenger.n,
     ...settled,
     minimumEffect: evidence.minimumEffect,
-    tightestAt: tightestAt(stage.tightestAt, evidence.expectedBlocks),
+    tightestAt: tightestAt(stage.tightestAt, evidence.tightestAt ?? null),
     changed: [],
   };
 }
@@ -226,14 +233,24 @@ async function measure(
   const range = losses.length > 1 ? Math.max(...losses) - Math.min(...losses) : 0;
   const minimumEffect = stage.minimumEffect ?? Math.max(LEAST_EFFECT, range);
   const effect = measured.isFair ? (band.mean ?? null) : null;
+  const ofTwins = measured.twins && bandOf(inBlocks(measured.twins, stage.block), strata.length, stage, challenger);
+  const unseen = ofTwins && {
+    ...stage,
+    sdOfBlocks: ofTwins.s,
+    minimumEffect,
+    worthFinding: worthFindingOf(stage, minimumEffect, null),
+    strata,
+  };
+  const tightest = tightestAt(stage.tightestAt, unseen ? expectedBlocks(unseen) : null);
   const expected = expectedBlocks({
     ...stage,
     sdOfBlocks: band.s,
     minimumEffect,
     worthFinding: worthFindingOf(stage, minimumEffect, effect),
+    tightestAt: tightest,
     strata,
   });
-  const placebo = placeboOf(measured, trial, tightestAt(stage.tightestAt, expected));
+  const placebo = placeboOf(measured, trial, tightest);
   const evidence: PlanningEvidence = {
     kind: 'plan',
     on: measured.on,
@@ -246,6 +263,7 @@ async function measure(
     minimumEffect,
     strata,
     expectedBlocks: expected,
+    tightestAt: tightest,
     ...(placebo && { placebo: { on: measured.on, ...placebo } }),
   };
   return { evidence, ...(measured.window && { window: measured.window }) };
@@ -276,7 +294,7 @@ async function onLog(
       const asOf = trial.logTime ? await newestTime(db, trial, undefined) : new Date(now);
       await createOutcomes(db, labelTerms(spec), asOf);
       const [counted] = await db.rowsOf(`
-        SELECT count(DISTINCT floor((epoch(event_at) - 345600) / 604800)) AS weeks FROM outcomes
+        SELECT count(DISTINCT floor((epoch_us(event_at) / 1000 - ${FIRST_MONDAY_MS}) / (7 * ${DAY_MS}))) AS weeks FROM outcomes
         WHERE matured AND label IS NOT NULL AND event_at >= make_timestamp(${from.getTime() * 1000}::BIGINT)
           AND event_at < make_timestamp(${asOf.getTime() * 1000}::BIGINT)`);
       if (Number(counted!['weeks']) < LEAST_LOG_WEEKS) return undefined;
@@ -427,7 +445,7 @@ interface PlannedBand {
 
 /** The band that the trial will have; of fewer than LEAST_BLOCKS, of one stratum; of fewer than 2, the sd of one row's loss. */
 function bandOf(
-  { cells, maturity }: Measured,
+  { cells, maturity }: Pick<Measured, 'cells' | 'maturity'>,
   strata: number,
   stage: ShadowStage,
   challenger: ModelVersion,
@@ -450,6 +468,21 @@ function bandOf(
   if (n < 2) return { s: challenger.lossSd, blocks: n, rows, ...(rows > 0 && { mean }) };
   const squares = [...blocks.values()].reduce((sum, block) => sum + (block.sum - mean * block.rows) ** 2, 0);
   return { s: Math.sqrt(squares / (n - 1)) / (rows / n), blocks: n, rows, mean };
+}
+
+/** Sums by day as sums by block. */
+function inBlocks({ cells, maturity }: Pick<Measured, 'cells' | 'maturity'>, block: ShadowStage['block']) {
+  const blocks = new Map<string, EvidenceCell>();
+  for (const cell of cells) {
+    const own = { ...cell, block: blockOf(beginOf(cell.block, 'day'), block) };
+    const name = `${own.measure} ${own.block} ${own.stratum}`;
+    const sums = blocks.get(name) ?? { ...own, rows: 0, sum: 0, sumOfSquares: 0 };
+    sums.rows += cell.rows;
+    sums.sum += cell.sum;
+    sums.sumOfSquares += cell.sumOfSquares;
+    blocks.set(name, sums);
+  }
+  return { cells: [...blocks.values()], maturity };
 }
 
 /** Share of each horizon stratum, and after how many days half of it has matured. */
@@ -514,8 +547,7 @@ function isLabelled({ label }: DerivedRows, i: number, classes: readonly string[
     : typeof value === 'number' && !Number.isNaN(value);
 }
 
-const weeksOf = (seconds: readonly number[]): number =>
-  new Set(seconds.map((at) => Math.floor((at * 1000 - 4 * DAY_MS) / (7 * DAY_MS)))).size;
+const weeksOf = (seconds: readonly number[]): number => new Set(seconds.map((at) => blockOf(at * 1000, 'week'))).size;
 
 function inWords(plan: ShadowPlan, evidence: PlanningEvidence, { verdict }: Look): string {
   const { on, placebo, expectedBlocks: expected } = evidence;

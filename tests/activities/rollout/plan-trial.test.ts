@@ -134,7 +134,7 @@ describe('a plan', () => {
       logTime: false,
       strataEdgesDays: boosted.strataEdgesDays,
     });
-    expect(plan.plan.tightestAt).toBe(Math.max(16, evidence.expectedBlocks ?? 16));
+    expect(plan.plan.tightestAt).toBe(evidence.tightestAt);
     expect(plan.line).toMatch(/placebo trials by request \d+ %, by day \d+ %, by week \d+ %/);
 
     const bytes = await context.stores.bucket.read(plan.ref.key);
@@ -172,6 +172,20 @@ describe('a plan', () => {
     expect(evidence).toMatchObject({ on: 'log', blocks: 17, placebo: { on: 'log', weeks: 17 } });
     expect(evidence.rowsPerBlock).toBeCloseTo(600 / 17, 9);
     expect(line).toContain('(by the log)');
+  });
+
+  it('has a band that does not depend on how far champion and challenger are apart on the rows of the trial', async () => {
+    const sure = { minimumEffect: 0.001, worthFinding: 0.01 };
+    const twins = await twinsOf(rolloutOf(boosted, linear.n));
+    const plans = [linear.n, boosted.n].map((champion, i) =>
+      planned(rolloutOf(boosted, champion, sure), twins, `2025-01-03T00:00:0${6 + i}.000Z`),
+    );
+    const [apart, same] = await Promise.all(plans);
+    const [one, other] = [await evidenceOf(apart!), await evidenceOf(same!)];
+    expect(one.effect).not.toBe(other.effect);
+    expect(one.expectedBlocks).not.toBe(other.expectedBlocks);
+    expect(one.tightestAt).toBeGreaterThan(16);
+    expect(apart!.plan.tightestAt).toBe(same!.plan.tightestAt);
   });
 
   it('that cannot decide within its time is refused, with what would help', async () => {
