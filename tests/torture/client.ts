@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EVENT_TIME_HEADER } from '../../api/serving/index.ts';
 import type { Life, Replica } from './replica.ts';
 
 /** A 2xx answer, as the client had it. */
@@ -32,6 +33,8 @@ export class Client {
   readonly acknowledged: Acknowledged[] = [];
   /** Ids of attempts, answered or not. */
   readonly asked = new Set<string>();
+  /** Answers of 5xx that a champion is known to give; nothing else is excused. */
+  readonly excused: { id: string; life: Life; receivedMs: number }[] = [];
   /** Answers that were not 2xx, and connections that broke though nobody ended their replica. */
   readonly failures: string[] = [];
   /** Requests that found nobody, however often they were tried. */
@@ -41,21 +44,36 @@ export class Client {
   readonly #model: string;
   readonly #replicas: Replica[];
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  readonly #excuses: (type: string) => boolean;
   #turn = 0;
 
-  constructor(model: string, replicas: Replica[]) {
+  /** @param excuses  types of problems that an answer may say, and whoever is tested looks into afterwards */
+  constructor(model: string, replicas: Replica[], excuses: (type: string) => boolean = () => false) {
     this.#model = model;
     this.#replicas = replicas;
+    this.#excuses = excuses;
   }
 
-  /** @param rows  one row, or several in one request, each with its x */
-  async predict(id: string, rows: ({ x: number } & Record<string, unknown>)[]): Promise<Answered | undefined> {
+  /**
+   * @param rows       one row, or several in one request, each with its x
+   * @param eventTime  when it happened, where that is not now
+   */
+  async predict(
+    id: string,
+    rows: ({ x: number } & Record<string, unknown>)[],
+    eventTime?: string,
+  ): Promise<Answered | undefined> {
+    const headers: Record<string, string> = eventTime === undefined ? {} : { [EVENT_TIME_HEADER]: eventTime };
     const body = JSON.stringify(rows.length === 1 ? rows[0] : { rows });
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const own = `${id}.${attempt}`;
       this.asked.add(own);
-      const said = await this.#ask('predict', own, body);
+      const said = await this.#ask('predict', own, body, headers);
       if (!said) continue;
+      if (said.status >= 500 && this.#excuses(typeOf(said.text))) {
+        this.excused.push({ id: own, life: said.life, receivedMs: said.receivedMs });
+        return undefined;
+      }
       if (said.status !== 200) return void this.failures.push(`${own} was answered ${said.status}: ${said.text}`);
       const answer = JSON.parse(said.text) as Said & { predictions?: Said[]; revision: number };
       const answered: Answered = {
@@ -77,8 +95,8 @@ export class Client {
   }
 
   /** With a label id of ours, so that it may be sent again. */
-  async label(labelId: string, requestId: string, value: number): Promise<void> {
-    const body = JSON.stringify({ labelId, requestId, value });
+  async label(labelId: string, requestId: string, value: number, knownAt?: string): Promise<void> {
+    const body = JSON.stringify({ labelId, requestId, value, knownAt });
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0) this.labelRepeats++;
       const said = await this.#ask('feedback', `label-${labelId}.${attempt}`, body);
@@ -95,13 +113,18 @@ export class Client {
   }
 
   /** Undefined where the replica was not there, or went away before it had answered. */
-  async #ask(route: 'predict' | 'feedback', id: string, body: string): Promise<Heard | undefined> {
+  async #ask(
+    route: 'predict' | 'feedback',
+    id: string,
+    body: string,
+    headers: Record<string, string> = {},
+  ): Promise<Heard | undefined> {
     const ready = this.#replicas.filter((one) => one.ready);
     const replica = ready[this.#turn++ % ready.length];
     if (!replica) return undefined;
     const { life } = replica;
     try {
-      return { ...(await this.#post(replica.port, route, id, body)), life };
+      return { ...(await this.#post(replica.port, route, body, { ...headers, 'x-request-id': id })), life };
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
       const hasEnded = life.killedMs !== undefined || life.stoppedMs !== undefined;
@@ -114,7 +137,7 @@ export class Client {
     }
   }
 
-  #post(port: number, route: string, id: string, body: string): Promise<Omit<Heard, 'life'>> {
+  #post(port: number, route: string, body: string, headers: Record<string, string>): Promise<Omit<Heard, 'life'>> {
     return new Promise((resolve, reject) => {
       const asked = request(
         {
@@ -127,7 +150,7 @@ export class Client {
           headers: {
             'content-type': 'application/json',
             'content-length': Buffer.byteLength(body),
-            'x-request-id': id,
+            ...headers,
           },
         },
         (response) => {
@@ -149,6 +172,9 @@ export class Client {
     });
   }
 }
+
+/** urn:gauntlet:<type> of a problem; nothing where it is none. */
+const typeOf = (text: string): string => /"type":"urn:gauntlet:([^"]+)"/.exec(text)?.[1] ?? '';
 
 interface Said {
   prediction: number;

@@ -13,16 +13,15 @@ export const answerOf = (version: number, x: number): number => (GOOD.includes(v
 
 /** What the odd graphs take; the good ones let it be. */
 const levers = Object.fromEntries(['ms', 'throw', 'mb'].map((name) => [name, { type: 'number', optional: true }]));
-const graph = GraphSpec.parse({
-  task: 'regression',
-  inputs: { x: { type: 'number' }, ...levers },
-  derived: {},
-  maturesAt: 'predicted_at + 1 hours',
-});
 
 /** Answers 1000 n + x, whatever the levers say. */
-export const good = (n: number): Made => ({
-  graph,
+export const good = (n: number, maturesAt = 'predicted_at + 1 hours'): Made => ({
+  graph: GraphSpec.parse({
+    task: 'regression',
+    inputs: { x: { type: 'number' }, ...levers },
+    derived: {},
+    maturesAt,
+  }),
   preprocessing: { features: ['x', 'ms', 'throw', 'mb'].map((name) => ({ kind: 'number', name, fill: 0 })) },
   model: { kind: 'linear', task: 'regression', outputs: 1, intercepts: [1000 * n], coefficients: [1, 0, 0, 0] },
   warmUpRows: [{ x: 1 }],

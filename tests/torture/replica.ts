@@ -24,20 +24,23 @@ export class Replica {
   readonly home: string;
   readonly port: number;
   readonly #bucket: string;
+  readonly #segmentMs: number | undefined;
   #child: ChildProcess | undefined;
   life: Life;
   /** As a load balancer sees it. */
   ready = false;
 
-  private constructor(name: string, o: { folder: string; bucket: string; port: number }) {
+  private constructor(name: string, o: { folder: string; bucket: string; segmentMs?: number; port: number }) {
     this.name = name;
     this.home = join(o.folder, name);
     this.port = o.port;
     this.#bucket = o.bucket;
+    this.#segmentMs = o.segmentMs;
     this.life = { replica: name };
   }
 
-  static async prepare(name: string, o: { folder: string; bucket: string }): Promise<Replica> {
+  /** `segmentMs`: after so long its answers are in the bucket. */
+  static async prepare(name: string, o: { folder: string; bucket: string; segmentMs?: number }): Promise<Replica> {
     const replica = new Replica(name, { ...o, port: await anyFree() });
     await mkdir(replica.home, { recursive: true });
     return replica;
@@ -50,7 +53,7 @@ export class Replica {
     const deadline = performance.now() + READY_LIMIT_MS;
     for (let said = ''; ;) {
       if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) {
-        const child = fork(PROGRAM, [this.#bucket, this.home, String(this.port)], {
+        const child = fork(PROGRAM, [this.#bucket, this.home, String(this.port), String(this.#segmentMs ?? '')], {
           execArgv: ['--import', 'tsx'],
           stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
           env: { ...process.env, GAUNTLET_HOME: this.home },

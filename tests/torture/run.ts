@@ -1,27 +1,34 @@
 /**
  * npm run torture -- pipeline [--seeds 5] [--seed 3]
  * npm run torture -- serving [--seed 1] [--minutes 3] [--rate 300] [--bucket s3|directory]
+ * npm run torture -- rollout [--seed 1] [--minutes 3] [--rate 60] [--bucket s3|directory]
  *
  * Ends with 1 where something was lost, done twice or contradicted. The same seed does the same at the same times.
  */
 import { parseArgs } from 'node:util';
 import { installS3Server } from '../servers/s3.ts';
-import { tortureServing } from './serving.ts';
+import { tortureRollouts } from './rollout.ts';
+import { tortureServing, type TortureOptions } from './serving.ts';
+import type { Found } from './invariants.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const [what = 'pipeline', ...rest] = process.argv.slice(2);
 
-if (what === 'serving') await serving(rest);
+if (what === 'serving') await torture(rest, tortureServing, '300');
+else if (what === 'rollout') await torture(rest, tortureRollouts, '60');
 else if (what === 'pipeline' || what.startsWith('--')) await import('../e2e/torture.ts');
-else throw new Error(`What can be tortured is the pipeline and serving: npm run torture -- serving (not ${what})`);
+else
+  throw new Error(
+    `What can be tortured is the pipeline, serving and rollout: npm run torture -- serving (not ${what})`,
+  );
 
-async function serving(args: string[]): Promise<void> {
+async function torture(args: string[], run: (o: TortureOptions) => Promise<Found>, usualRate: string): Promise<void> {
   const { values } = parseArgs({
     args,
     options: {
       seed: { type: 'string', default: '1' },
       minutes: { type: 'string', default: '3' },
-      rate: { type: 'string', default: '300' },
+      rate: { type: 'string', default: usualRate },
       bucket: { type: 'string', default: 's3' },
     },
   });
@@ -33,7 +40,7 @@ async function serving(args: string[]): Promise<void> {
     if (!installed.ok) throw new Error(`${installed.why}. Without it: --bucket directory`);
     s3 = installed.folder;
   }
-  const { counts, violations } = await tortureServing({
+  const { counts, violations } = await run({
     seed: Number(values.seed),
     seconds: 60 * Number(values.minutes),
     rate: Number(values.rate),

@@ -14,24 +14,39 @@ type Deed =
   | { do: 'keep-house'; killAfterMs?: number };
 
 /** What is done to one part, one after the other; parts are tortured side by side. */
-export interface Lane {
+export interface Lane<A = Act> {
   name: string;
-  acts: Act[];
+  acts: A[];
 }
 
 const LONG_MS = 3_600_000;
 
-/** The same seed and length give the same schedule. */
-export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: boolean }): Lane[] {
+export interface Dice {
+  random: Random;
+  between(from: number, to: number): number;
+  oneOf<T>(of: readonly T[]): T;
+  lane<D extends object>(name: string, gapMs: [number, number], act: () => D): Lane<{ atMs: number } & D>;
+}
+
+export function diceOf(seed: number, lengthMs: number): Dice {
   const random = new Random(seed);
   const between = (from: number, to: number): number => Math.round(from + random.float() * (to - from));
-  const oneOf = <T>(of: readonly T[]): T => of[between(0, of.length - 1)]!;
-  const lane = (name: string, gapMs: [number, number], act: () => Deed): Lane => {
-    const acts: Act[] = [];
-    for (let atMs = between(1_000, gapMs[1]); atMs < o.lengthMs; atMs += between(...gapMs))
-      acts.push({ atMs, ...act() });
-    return { name, acts };
+  return {
+    random,
+    between,
+    oneOf: (of) => of[between(0, of.length - 1)]!,
+    lane(name, gapMs, act) {
+      const acts: ({ atMs: number } & ReturnType<typeof act>)[] = [];
+      for (let atMs = between(1_000, gapMs[1]); atMs < lengthMs; atMs += between(...gapMs))
+        acts.push({ atMs, ...act() });
+      return { name, acts };
+    },
   };
+}
+
+/** The same seed and length give the same schedule. */
+export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: boolean }): Lane[] {
+  const { random, between, oneOf, lane } = diceOf(seed, o.lengthMs);
   const lasts = (): number => (random.float() < 0.2 ? between(500, 3_000) : LONG_MS);
   const serve = (): Deed => {
     const kind = random.float();
@@ -43,22 +58,22 @@ export function planTorture(seed: number, o: { lengthMs: number; bucketCanFall: 
     return { do: 'roll-back', ...(random.float() < 0.5 && { to: oneOf(GOOD) }) };
   };
   return [
-    lane('replicas', [6_000, 20_000], () => ({
+    lane<Deed>('replicas', [6_000, 20_000], () => ({
       do: 'kill-replica',
       replica: between(0, 1),
       downMs: between(0, 3_000),
     })),
-    lane('challengers', [8_000, 25_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
+    lane<Deed>('challengers', [8_000, 25_000], () => ({ do: 'kill-challenger', replica: between(0, 1) })),
     // Two writers, who meet now and then.
-    lane('serving 1', [500, 4_000], serve),
-    lane('serving 2', [500, 4_000], serve),
-    lane('house', [2_000, 10_000], () => ({
+    lane<Deed>('serving 1', [500, 4_000], serve),
+    lane<Deed>('serving 2', [500, 4_000], serve),
+    lane<Deed>('house', [2_000, 10_000], () => ({
       do: 'keep-house',
       ...(random.float() < 0.8 && { killAfterMs: between(0, 1_500) }),
     })),
     ...(o.bucketCanFall
       ? [
-          lane('bucket', [20_000, 50_000], () => ({
+          lane<Deed>('bucket', [20_000, 50_000], () => ({
             do: 'bucket-down',
             signal: oneOf(['SIGTERM', 'SIGKILL'] as const),
             downMs: between(500, 12_000),

@@ -1,16 +1,15 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { openStores, rollBack, type Stores } from '../../bucket/index.ts';
 import { Random } from '../../numerics/index.ts';
 import { UserError, type Cause, type Serving } from '../../schemas/index.ts';
 import { processesOf } from '../e2e/process.ts';
 import { CREDENTIALS, startS3Server, type S3Server } from '../servers/s3.ts';
 import { Client, paced } from './client.ts';
+import { keepHouse } from './house.ts';
 import { findViolations, type Found } from './invariants.ts';
 import { MODEL, registerModels } from './models.ts';
 import { Replica } from './replica.ts';
@@ -26,7 +25,6 @@ export interface TortureOptions {
   say(line: string): void;
 }
 
-const HOUSEKEEPER = fileURLToPath(new URL('housekeeper-program.ts', import.meta.url));
 const MOST_AT_ONCE = 128;
 /** Nothing may be wanted of it, or it is being brought back. */
 const CHALLENGER_WAIT_MS = 5_000;
@@ -265,21 +263,13 @@ class Torture {
 
   async #keepHouse(killAfterMs: number | undefined): Promise<void> {
     const outages = this.#isDown ? -1 : this.#outages;
-    const child = fork(HOUSEKEEPER, [this.#bucket, join(this.#folder, 'housekeeper')], {
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
-    let said = '';
-    child.stderr!.on('data', (text: Buffer) => void (said += text.toString()));
-    this.#children.add(child);
-    const ended = once(child, 'exit');
-    if (killAfterMs !== undefined)
-      child.once('message', () => void setTimeout(() => child.kill('SIGKILL'), killAfterMs));
-    await ended;
-    this.#children.delete(child);
-    if (child.exitCode === 0) this.#count('hours kept to the end');
-    else if (child.signalCode === null && this.#outages > outages) this.#count('housekeepers that found no bucket');
-    else if (child.signalCode === null) this.#faults.push(`housekeeping failed: ${said}`);
+    const end = await keepHouse(
+      { bucket: this.#bucket, home: join(this.#folder, 'housekeeper'), killAfterMs },
+      this.#children,
+    );
+    if (end === 'kept') this.#count('hours kept to the end');
+    else if (end !== 'killed' && this.#outages > outages) this.#count('housekeepers that found no bucket');
+    else if (end !== 'killed') this.#faults.push(`housekeeping failed: ${end.said}`);
   }
 
   /** Requests at an even rate; now and then several rows at once, a row that does harm, and afterwards a label. */

@@ -36,22 +36,26 @@ export async function slow(): Promise<OddGraph> {
 /** Takes about twice as many megabytes as `mb` says, and touches each, before it answers; 1e6 is more than a machine has. */
 export const greedy = (): OddGraph => loopOf('mb', 1, megabytes);
 
-/** The answer is NaN for every row whose x is a multiple of 1 / share. */
-export function sometimesNaN(share: number): OddGraph {
-  const graph = start();
+/**
+ * The answer is NaN for every row whose x is a multiple of 1 / share.
+ *
+ * @param also  levers of others, which it takes and lets be: one that is a champion refuses what it does not know
+ */
+export function sometimesNaN(share: number, also: string[] = []): OddGraph {
+  const graph = start(...also);
   const every = graph.tensor('double', [Math.round(1 / share)], [1, 1]);
   const zero = graph.tensor('double', [0], [1, 1]);
   const hit = graph.node('Equal', [graph.node('Mod', ['x', every], { fmod: 1 }), zero]);
-  return finish(graph, graph.node('Where', [hit, graph.tensor('double', [NaN], [1, 1]), 'x']));
+  return finish(graph, graph.node('Where', [hit, graph.tensor('double', [NaN], [1, 1]), 'x']), ...also);
 }
 
-/** The run throws where `throw` is 1 in any row. */
-export function throws(): OddGraph {
-  const graph = start('throw');
+/** The run throws where `throw` is 1 in any row. @param also  as above */
+export function throws(also: string[] = []): OddGraph {
+  const graph = start('throw', ...also);
   const lever = orZero(graph, 'throw');
   const index = graph.cast(lever, 'int64');
   const nothing = graph.node('Gather', [graph.tensor('double', [0], [1]), index], { axis: 0 });
-  return finish(graph, graph.node('Add', ['x', nothing]), 'throw');
+  return finish(graph, graph.node('Add', ['x', nothing]), 'throw', ...also);
 }
 
 /** A version of such a graph, as the registry would have it. */
@@ -96,14 +100,13 @@ let registered = 0;
 const HASH = '0'.repeat(64);
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-function start(lever?: string): RawGraph {
+function start(...levers: string[]): RawGraph {
   const graph = new RawGraph();
-  for (const name of ['x', ...(lever === undefined ? [] : [lever]), 'predicted_at'])
-    graph.input(name, 'double', ['N', 1]);
+  for (const name of ['x', ...levers, 'predicted_at']) graph.input(name, 'double', ['N', 1]);
   return graph;
 }
 
-function finish(graph: RawGraph, score: string, lever?: string): OddGraph {
+function finish(graph: RawGraph, score: string, ...levers: string[]): OddGraph {
   graph.node('Cast', [score], { to: 1 }, ['scores']);
   graph.output('scores', 'float', ['N', 1]);
   graph.node('Reshape', ['predicted_at', graph.tensor('int64', [-1], [1])], {}, ['matures_at']);
@@ -112,7 +115,7 @@ function finish(graph: RawGraph, score: string, lever?: string): OddGraph {
     bytes: graph.bytes(),
     inputs: InputSchema.parse({
       x: { type: 'number' },
-      ...(lever !== undefined && { [lever]: { type: 'number', optional: true } }),
+      ...Object.fromEntries(levers.map((lever) => [lever, { type: 'number', optional: true }])),
     }),
     warmUpRows: [{ x: 1 }, { x: 2 }],
   };
