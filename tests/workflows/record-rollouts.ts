@@ -12,7 +12,7 @@ export async function recordRollouts(keep: Keep): Promise<void> {
     handle.executeUpdate(name, { args: [{ by: 'bo', reason: 'history', ...args }] });
   const { asked, skipLook } = lab;
   const skipLooks = async (handle: WorkflowHandle) => {
-    for (let looks = 0; looks < 3; looks++) await skipLook(handle);
+    for (let looks = 0; looks < 3; looks++) await until(() => skipLook(handle));
   };
 
   async function record(

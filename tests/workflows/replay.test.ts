@@ -2,9 +2,11 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile, cp } from 'node:fs/pr
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { WORKFLOWS_PATH } from '../../workers/create-workers.ts';
 import { shared } from '../../workers/temporal/index.ts';
+
+vi.setConfig({ testTimeout: 180_000 }); // bundling and replaying fill a core
 
 const HISTORIES = fileURLToPath(new URL('../histories', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -74,8 +74,8 @@ export interface Lab {
   serving(model: string): Promise<object>;
   /** Skips time until the rollout waits for a person's word. */
   asked(handle: WorkflowHandle): Promise<RolloutStatus>;
-  /** Skips time to an hour after the next look, if the rollout waits for one. */
-  skipLook(handle: WorkflowHandle): Promise<void>;
+  /** Skips time to an hour after the next look; false where the rollout does not wait for one now. */
+  skipLook(handle: WorkflowHandle): Promise<boolean>;
   /** Ends the pipeline worker, and starts one with another build of the workflows. */
   deploy(bundle: WorkflowBundleWithSourceMap): Promise<void>;
   stop(): Promise<void>;
@@ -124,10 +124,12 @@ export async function startLab(
   const status = (handle: WorkflowHandle) => handle.query<RolloutStatus>('status');
   // Never to where a timer is about to fire: a task that cancels one that fires meanwhile is refused, and its workflow
   // stands still from then on (temporalio/sdk-java#3088).
-  async function skipLook(handle: WorkflowHandle): Promise<void> {
+  async function skipLook(handle: WorkflowHandle): Promise<boolean> {
     const { nextLookAt } = await status(handle);
     const rest = nextLookAt === undefined ? 0 : instantMs(nextLookAt) - (await env.currentTimeMs());
-    if (rest > 0) await env.sleep(rest + 3_600_000);
+    if (rest <= 0) return false;
+    await env.sleep(rest + 3_600_000);
+    return true;
   }
   const runs = [worker.run(), training.run()];
   return {
@@ -293,11 +295,11 @@ export function scriptedActivities(of: (model: string) => { script: Script; aske
 
 /** Asks until it is so; what is asked for happens on the real clock. */
 export async function until<T>(ask: () => Promise<T | undefined | false>, what = 'it'): Promise<T> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000; // where everything else runs beside it
   for (;;) {
     const answer = await ask();
     if (answer) return answer;
-    if (Date.now() > deadline) throw new Error(`${what} did not come about within 30 seconds`);
+    if (Date.now() > deadline) throw new Error(`${what} did not come about within a minute`);
     await new Promise((done) => setTimeout(done, 25));
   }
 }

@@ -354,7 +354,7 @@ describe('steering', () => {
     const handle = await lab.start('waits', {}, 'shadowTrial');
     await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
     await say(handle, 'pause');
-    for (let looks = 0; looks < 3; looks++) await lab.skipLook(handle);
+    for (let looks = 0; looks < 3; looks++) await until(() => lab.skipLook(handle));
     expect(await lab.status(handle)).toMatchObject({ state: 'paused', at: 0, look: { verdict: { says: 'pass' } } });
     await say(handle, 'resume');
     expect(await lab.result(handle)).toMatchObject({ outcome: 'passed' });
