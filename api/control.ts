@@ -21,6 +21,7 @@ import { judgeAgain, listLooks, readLook } from './control/looks.ts';
 import {
   describeRollout,
   onlyNamed,
+  rollbackRoundsApproval,
   roundsApproval,
   startRollout,
   tellRollout,
@@ -235,7 +236,13 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     const { model } = c.req.valid('param');
     const { to, by, reason, requestId: id } = c.req.valid('json');
     await requireModel(stores, model);
-    if (to !== undefined) await requireVersion(stores, model, to);
+    if (to !== undefined) {
+      await requireVersion(stores, model, to);
+      // Whoever may approve is not held up by it: a rollback is for minutes in which nothing else works.
+      const mayNotApprove = actorOf(c)?.scopes.includes('approve') === false;
+      const rounds = mayNotApprove ? await rollbackRoundsApproval(stores, model, to) : undefined;
+      if (rounds !== undefined) await keys.check(secretOf(c), 'approve', rounds);
+    }
     try {
       return c.json(await rollBack(stores.serving, model, to, byOf(c, by), reason, rollbackCause(id)), 200);
     } catch (error) {

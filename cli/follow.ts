@@ -12,16 +12,20 @@ const PATIENCE_MS = 30_000;
 /**
  * Follows a training to its end: each finished step as a line, a bar under them for what is under way.
  * The workflow goes on whether or not it is followed.
+ *
+ * @throws {DOMException} AbortError, by the signal
  */
 export async function followTraining(
   client: Client,
   workflowId: string,
   line: (text: string) => void,
+  signal?: AbortSignal,
 ): Promise<Training> {
   const bar = createBar();
   let lines = 0;
   let waiting = '';
   let lastAnswer = Date.now();
+  const wait = () => sleep(POLL_MS, undefined, { ...(signal && { signal }) });
   for (;;) {
     let training: Training;
     try {
@@ -30,7 +34,7 @@ export async function followTraining(
     } catch (error) {
       const passing = error instanceof ApiUnreachable || (error instanceof ApiProblem && error.status === 503);
       if (!passing || Date.now() - lastAnswer > PATIENCE_MS) throw error;
-      await sleep(POLL_MS);
+      await wait();
       continue;
     }
     const finished = training.progress?.lines ?? [];
@@ -44,7 +48,7 @@ export async function followTraining(
       return training;
     }
     showActivity(bar, training);
-    await sleep(POLL_MS);
+    await wait();
   }
 }
 

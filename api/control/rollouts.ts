@@ -113,17 +113,40 @@ export async function roundsApproval(
   if (stages?.some((stage) => stage.kind === 'approval' && stage.allowUnverified))
     return 'the given stages count votes that nobody checked (allowUnverified)';
   if (stages?.some((stage) => stage.kind === 'approval')) return undefined;
-  const { project } = await requireVersion(stores, model, version);
-  const specs = await Promise.all([stores.projects.at(model, project.n), stores.projects.newest(model)]);
-  const [own, newest] = specs.map(
-    (one) => one?.spec.rollout.stages.some((stage) => stage.kind === 'approval') ?? false,
-  );
+  const { own, newest } = await approvalsOf(stores, model, version);
   if (!own && !newest) return undefined;
   if (stages) return 'the given stages leave out the approval that model.yaml asks for';
   if (kind === 'canaryRollout') return 'a canary rollout leaves out the approval that model.yaml asks for';
   return own
     ? undefined
     : `model.yaml asks for an approval, and the one that version ${version} was made from does not`;
+}
+
+/** Nobody goes back further: older entries are not looked through. */
+const LOOK_BACK = 100;
+
+/** The same of a rollback to a version that was named: where it never served, it is a way to the front. */
+export async function rollbackRoundsApproval(stores: Stores, model: string, to: number): Promise<string | undefined> {
+  const { own, newest } = await approvalsOf(stores, model, to);
+  if (!own && !newest) return undefined;
+  const head = await stores.serving.current(model);
+  if (!head) return undefined;
+  let seen = 0;
+  for await (const { serving } of stores.serving.history(head)) {
+    if (serving.champion === to || serving.previous === to) return undefined;
+    if (++seen === LOOK_BACK) break;
+  }
+  return `version ${to} has not served before, and model.yaml asks for an approval first`;
+}
+
+/** Whether an approval is asked for: by the model.yaml that the version was made from, and by the newest. */
+async function approvalsOf(stores: Stores, model: string, version: number): Promise<{ own: boolean; newest: boolean }> {
+  const { project } = await requireVersion(stores, model, version);
+  const specs = await Promise.all([stores.projects.at(model, project.n), stores.projects.newest(model)]);
+  const [own = false, newest = false] = specs.map((one) =>
+    one?.spec.rollout.stages.some((stage) => stage.kind === 'approval'),
+  );
+  return { own, newest };
 }
 
 /**

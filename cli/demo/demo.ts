@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
 import { createClient, type Client } from '../../api/client.ts';
+import { openStores } from '../../bucket/index.ts';
 import { UserError, type Look, type RolloutResult } from '../../schemas/index.ts';
 import { start, type Running } from '../../workers/start.ts';
 import { findExecutable, TEMPORAL_CLI } from '../../workers/temporal/index.ts';
@@ -43,9 +45,24 @@ const SEGMENT_MS = 500;
 const SERVED_WITHIN_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** Plays months of real bookings against a home and a bucket of its own, and tells what becomes of the challenger. */
+/**
+ * Plays months of real bookings against a home and a bucket of its own, and tells what becomes of the challenger.
+ *
+ * @throws {UserError} where its home is not fresh
+ */
 export async function demo(options: DemoOptions): Promise<Ending> {
   const { screen = createScreen(), signal = new AbortController().signal } = options;
+  try {
+    return await played(options, screen, signal);
+  } catch (error) {
+    if (!signal.aborted || !(error instanceof Error) || error.name !== 'AbortError') throw error;
+    screen.line('Stopped before the end.');
+    return { ok: false, lines: ['✗ it was stopped before the end'] };
+  }
+}
+
+async function played(options: DemoOptions, screen: Screen, signal: AbortSignal): Promise<Ending> {
+  if (options.home !== undefined) await requireFresh(resolve(options.home));
   const home = options.home === undefined ? await mkdtemp(join(tmpdir(), 'gauntlet-demo-')) : resolve(options.home);
   const say = (line: string) => screen.line(paint('dim', line));
   try {
@@ -75,6 +92,18 @@ export async function demo(options: DemoOptions): Promise<Ending> {
   } finally {
     if (options.home === undefined) await rm(home, { recursive: true, force: true });
   }
+}
+
+/** The story begins with nobody in service: beside the champion of an earlier one, its first version would be a challenger. */
+async function requireFresh(home: string): Promise<void> {
+  if (!existsSync(join(home, 'bucket'))) return;
+  const stores = await openStores({ bucket: `file:${join(home, 'bucket')}`, home });
+  const champion = (await stores.serving.current(MODEL))?.serving.champion;
+  if (champion === undefined) return;
+  throw new UserError(
+    'HomeInUse',
+    `${home} is the home of an earlier demo, in which version ${champion} of ${MODEL} serves; this one begins with none. Give --home another folder, or remove this one.`,
+  );
 }
 
 /**
@@ -143,11 +172,13 @@ class Demo {
   }
 
   private async train({ called, overrides }: Recipe, promote: boolean): Promise<number> {
+    this.signal.throwIfAborted();
     const { workflowId } = await this.client.train(MODEL, { overrides, asOf: AS_OF, promote });
     const shown = /^(split|train|evaluate|gate|register) /;
-    const training = await followTraining(this.client, workflowId, (line) => {
+    const told = (line: string) => {
       if (shown.test(line)) this.screen.line(line.slice(0, this.screen.width));
-    });
+    };
+    const training = await followTraining(this.client, workflowId, told, this.signal);
     const { result, failure } = training;
     if (result?.version !== undefined) return result.version;
     throw new UserError(
@@ -165,7 +196,7 @@ class Demo {
     while (!serves()) {
       if (Date.now() > until)
         throw new UserError('NotServed', `Version ${version} is not served: ${this.running.serving.ready().because}.`);
-      await sleep(100);
+      await sleep(100, undefined, { signal: this.signal });
     }
     this.screen.line(`version ${version} serves at ${this.running.url}/v1/models/${MODEL}/predict`);
   }

@@ -180,6 +180,25 @@ describe('once the bucket has a key', () => {
       expect((await start(body, 'operate')).status).toBe(503);
     });
 
+    it('and so does a rollback to a version that never served; to one that did it needs none', async () => {
+      await ask([APPROVAL]);
+      const { n: _n, ...version } = (await stores.versions.read(MODEL, 2))!;
+      const third = await stores.versions.create({
+        ...version,
+        cause: { ...version.cause, runId: 'another' },
+      });
+      const ben = await make('ben', ['operate']);
+      const refused = await rollBack(bearer(ben.secret), third.n);
+      expect(refused).toMatchObject({
+        status: 403,
+        body: { detail: expect.stringContaining('has not served before') },
+      });
+      expect((await rollBack(bearer(ben.secret), 1)).status).toBe(200);
+      nowMs += 10_000;
+      const ana = await make('ana', ['operate', 'approve']);
+      expect((await rollBack(bearer(ana.secret), third.n)).status).toBe(200);
+    });
+
     it('nor where model.yaml asks for none', async () => {
       await ask([{ kind: 'bake' }]);
       for (const body of [{ kind: 'canaryRollout' }, { stages: [] }, {}])

@@ -26,6 +26,14 @@ it('a Temporal or an API that does not answer for a while is waited out', async 
   expect(await followTraining(client, 'train-churn', () => {})).toEqual(training);
 });
 
+it('is left when it is told to', async () => {
+  const stop = new AbortController();
+  const client = clientOf([[200, { ...training, status: 'running' }]]);
+  const following = followTraining(client, 'train-churn', () => {}, stop.signal);
+  stop.abort();
+  await expect(following).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+});
+
 it('a refusal is not', async () => {
   const client = clientOf([[404, { title: 'No such workflow', status: 404 }]]);
   await expect(followTraining(client, 'train-churn', () => {})).rejects.toThrow(ApiProblem);
