@@ -8,4 +8,4 @@ it('rollouts keep their promises while replicas, challengers, the worker and Tem
   // It was torture, and rollouts went through it.
   for (const deed of ['kill-replica', 'kill-worker', 'kill-temporal', 'rollouts that ended as promoted'])
     expect(counts[deed], deed).toBeGreaterThan(0);
-}, 240_000);
+}, 480_000);

@@ -49,7 +49,7 @@ const CHALLENGER_WAIT_MS = 5_000;
 const NUDGE_MS = 1_500;
 const CALL_MS = 4_000;
 /** After the harm has ended, the longest that a rollout takes: a trial that does not decide, worker's takeovers included. */
-const END_MS = 90_000;
+const END_MS = 180_000;
 
 /** Whole rollouts under traffic, and everything they need ended and brought back at random; then what is left is held against what was promised. */
 export async function tortureRollouts(o: TortureOptions): Promise<Found> {
