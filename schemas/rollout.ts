@@ -53,8 +53,8 @@ export const TwinRecord = z
   .meta({ id: 'TwinRecord' });
 export type TwinRecord = z.infer<typeof TwinRecord>;
 
-/** What `prepareTwin` gives back: of the trial's loss. */
-export const Twin = z.object({ seed: z.int(), onnx: Sha256, testLoss: z.number(), line: z.string() });
+/** One of what `prepareTwins` gives back: `testLoss` is of the trial's loss. */
+export const Twin = z.object({ seed: z.int(), onnx: Sha256, testLoss: z.number() });
 export type Twin = z.infer<typeof Twin>;
 
 /** What `watch` gives back at its end. */

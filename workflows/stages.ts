@@ -262,13 +262,7 @@ async function beginTrial(state: RolloutState, stage: Of<'shadow'>, before: Beca
   if (!twins) return obeyed(state);
   const at = now();
   const planned = await unlessWished(state, () =>
-    planTrial.executeWithOptions({ summary: 'Can this trial decide within its time?' }, [
-      open,
-      state.at,
-      twins,
-      at,
-      causeOf(`stage-${state.at}-plan`),
-    ]),
+    planTrial.executeWithOptions({ summary: 'Can this trial decide within its time?' }, [open, state.at, twins, at]),
   );
   if (!planned) return obeyed(state);
   const { plan, ref, line } = planned;

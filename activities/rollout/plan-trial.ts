@@ -23,7 +23,6 @@ import {
   FIRST_MONDAY_MS,
   instantMs,
   UserError,
-  type Cause,
   type EvidenceCell,
   type Look,
   type Loss,
@@ -83,13 +82,7 @@ const BEFORE_ALL_MS = Date.parse('0001-01-01T00:00:00Z');
  * @param twins  of prepareTwins; without them, as of a version whose run is not here, there are no placebo trials
  */
 export const createPlanTrial = (context: Context) => ({
-  async planTrial(
-    rollout: OpenRollout,
-    stage: number,
-    twins: readonly Twin[],
-    now: string,
-    _cause: Cause,
-  ): Promise<PlannedTrial> {
+  async planTrial(rollout: OpenRollout, stage: number, twins: readonly Twin[], now: string): Promise<PlannedTrial> {
     const { stores } = context;
     const trial = await trialOf(context, rollout, stage);
     const { model } = rollout;

@@ -45,8 +45,7 @@ export const createPrepareTwins = (context: Context) => ({
     try {
       for (const k of [1, 2]) {
         const twin = (await records.read(model, n, k)) ?? (await records.create(await train(context, version, k)));
-        const testLoss = twin.testLosses[loss]!;
-        twins.push({ seed: twin.seed, onnx: twin.onnx, testLoss, line: inWords(twin, loss, testLoss) });
+        twins.push({ seed: twin.seed, onnx: twin.onnx, testLoss: twin.testLosses[loss]! });
       }
     } catch (error) {
       if (stage?.minimumEffect !== undefined && error instanceof UserError && error.type === 'NoRun') return [];
@@ -145,8 +144,4 @@ export async function runParts(
     sealed: run.rows,
     split,
   };
-}
-
-function inWords({ seed, how }: TwinRecord, loss: string, testLoss: number): string {
-  return `${how === 'reseeded' ? `seed ${seed}` : `training weeks drawn again (seed ${seed})`}: test ${loss} ${testLoss.toFixed(5)}`;
 }

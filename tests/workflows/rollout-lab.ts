@@ -224,7 +224,7 @@ export function scriptedActivities(of: (model: string) => { script: Script; aske
         const { script, asked } = of(model);
         asked.push({ activity: 'prepareTwins', now: '', stage: 2 });
         await script.twins();
-        return [1, 2].map((k) => ({ seed: k, onnx: sha(String(k)), testLoss: 0.4 + k / 1000, line: `twin ${k}` }));
+        return [1, 2].map((k) => ({ seed: k, onnx: sha(String(k)), testLoss: 0.4 + k / 1000 }));
       },
     }),
     pipeline: guarded({
