@@ -188,7 +188,7 @@ describe('counts', () => {
   it('a replica whose clock is ahead settles nobody’s attempts', () => {
     const tally = new CanaryTally({ plan: planOf(), revision: REVISION, since: SINCE });
     const at = (ms: number, more: Partial<SeenAnswer> = {}) => ({ answeredMs: T0 + ms, ...more });
-    tally.add([canary(at(300_000 + 10_000, { boot: 'b2' }))], T0 + 10_000);
+    tally.add([canary(at(300_000 + 30_000, { boot: 'b2' }))], T0 + 30_000);
     tally.add(
       [1, 2, 3, 4, 5].map((i) => failing(at(10_000 + i))),
       T0 + 11_000,
