@@ -304,4 +304,8 @@ it('every route is in the OpenAPI part, with the shapes as components', () => {
   expect(Object.keys(components!.schemas!)).toEqual(
     expect.arrayContaining(['Diagnosis', 'ModelDetail', 'Problem', 'Run', 'Training']),
   );
+  expect(components!['securitySchemes']).toMatchObject({
+    apiKey: { scheme: 'bearer' },
+    apiKeyHeader: { in: 'header', name: 'x-api-key' },
+  });
 });

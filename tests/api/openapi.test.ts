@@ -73,6 +73,13 @@ describe('/openapi.json', () => {
     });
   });
 
+  it('says what is refused, by which key a version is forced, and how a model fails', async () => {
+    const { responses } = (await read()).paths['/predict']!.post;
+    const described = responses as Record<string, { description?: string }>;
+    for (const status of [401, 403]) expect(described[status]!.description).toContain('x-gauntlet-force-version');
+    expect(described[500]!.description).toMatch(/model-failed.*no-finite-answer/);
+  });
+
   it('has examples that its own schema takes and the model answers, with answers that its schema takes', async () => {
     const document = await read();
     for (const path of ['/predict', '/v1/models/bookings/predict']) {
