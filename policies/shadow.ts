@@ -414,7 +414,8 @@ function figureOf(
  *
  * - No request for maxWait, from the newest request or the trial's start: no data.
  * - More than 2 % of the due rows late by as much as they took to mature: no data.
- * - maxDuration since `from` is over: inconclusive.
+ * - maxDuration is over: inconclusive. It begins with the first block that has a request: a model whose labels end years
+ *   before its log begins has not been tried for years.
  *
  * @param now  the workflow's; evidence time is that of the evidence where the plan goes by log time
  */
@@ -439,13 +440,26 @@ export function trialOver(
       over: 'no data',
       because: `${grouped(maturityOf(evidence).twiceOverdue)} of ${grouped(maturityOf(evidence).due)} due rows (${percent(late)}) are late by as much as they took to mature, at most ${percent(MOST_OVERDUE)} may be`,
     };
-  const ran = at - Date.parse(plan.from);
+  const since = Math.max(Date.parse(plan.from), firstBlockMs(plan, evidence) ?? began);
+  const ran = at - since;
   // A log whose time stands still must not hold the model for ever.
   const held = plan.logTime ? Date.parse(now) - Date.parse(startedAt) : 0;
   if (ran > durationMs(maxDuration) || held > durationMs(maxDuration))
     return {
       over: 'inconclusive',
-      because: `undecided after ${lasting(Math.max(ran, held))}, the trial may last ${maxDuration} (maxDuration) from ${plan.from}`,
+      because: `undecided after ${lasting(Math.max(ran, held))}, the trial may last ${maxDuration} (maxDuration) from ${new Date(since).toISOString()}`,
     };
   return undefined;
+}
+
+const DAY_MS = 86_400_000;
+/** A Monday, at which weeks are counted from. */
+const FIRST_MONDAY_MS = 4 * DAY_MS;
+
+/** When the first block with a request begins. */
+function firstBlockMs({ stage }: ShadowPlan, { maturity }: ShadowEvidence): number | undefined {
+  let first = Infinity;
+  for (const { block, requests } of maturity) if (requests > 0 && block < first) first = block;
+  if (!Number.isFinite(first)) return undefined;
+  return stage.block === 'week' ? FIRST_MONDAY_MS + first * 7 * DAY_MS : first * DAY_MS;
 }

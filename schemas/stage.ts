@@ -80,7 +80,9 @@ export const ShadowStage = z
       .min(16)
       .optional()
       .describe('Blocks at which the band is tightest; default what the plan expects by what two twins differ by'),
-    maxDuration: Duration.default('26 weeks').describe('From `from`, by evidence time: undecided then is inconclusive'),
+    maxDuration: Duration.default('26 weeks').describe(
+      'From the first block with a request, by evidence time: undecided then is inconclusive',
+    ),
     lookEvery: Duration.default('1 day'),
     maxWait: Duration.default('7 days').describe('Without a request for this long, the trial ends: no data'),
     guardrails: z.array(Guardrail).max(5).default([]),

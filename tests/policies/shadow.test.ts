@@ -595,6 +595,18 @@ describe('a trial that cannot go on', () => {
       over: 'inconclusive',
     },
     {
+      name: 'has lasted since its first request, though its labels end years before',
+      plan: shadowPlan({ maxDuration: '26 weeks' }, { from: '2006-07-01T00:00:00.000Z' }),
+      evidence: shadowEvidence([]),
+      over: undefined,
+    },
+    {
+      name: 'has lasted since its start, where nothing was asked yet',
+      plan: shadowPlan({ maxWait: '5 weeks' }, { from: '2006-07-01T00:00:00.000Z' }),
+      evidence: shadowEvidence([], { maturity: [], lastRequestAt: undefined }),
+      over: undefined,
+    },
+    {
       name: 'ends after maxDuration, by the time of the log',
       plan: shadowPlan({ maxDuration: '20 weeks' }, { logTime: true }),
       evidence: shadowEvidence([]),
