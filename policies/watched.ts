@@ -2,7 +2,7 @@
  * What canary and bake share: both are watched while they answer people.
  *
  * - Hard limit on errors: rolled back when the lower 95 % bound of the error rate is above maxErrorRate, from 100 attempts
- *   on. A few failures among few attempts prove nothing.
+ *   on. A few failures among few attempts prove nothing; over the limit so far, they do not pass either.
  * - Five failures in a row, from different units: rolled back at once.
  * - It passes only after minDuration of watching, pauses left out, and minRequests units.
  * - Undecided at maxDuration: where the requests did not come, what onNoData says; where they came, rolled back.
@@ -50,7 +50,8 @@ export function rateRule(
     return {
       rule: {
         rule,
-        says: 'unproven',
+        // Too few to prove harm; but what looks like harm so far does not pass either.
+        says: hits / trials > limit ? 'undecided' : 'unproven',
         because: `${seen}); judged from ${LEAST_ATTEMPTS} on, against ${percent(limit)}`,
       },
       figure,

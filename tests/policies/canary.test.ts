@@ -62,13 +62,23 @@ const cases: Case[] = [
     says: 'pass',
   },
   {
-    name: 'says nothing of an error rate below 100 attempts',
+    name: 'says nothing of an error rate below 100 attempts that is within the limit so far',
+    plan: plan({ minRequests: 50 }),
+    evidence: evidence(
+      { units: 50, attempts: 99, failedAttempts: 4 },
+      { champion: { units: 950, failures: 9, slow: 9 } },
+    ),
+    says: 'pass',
+  },
+  {
+    name: 'does not pass with an error rate above the limit, though below 100 attempts it is no proof',
     plan: plan({ minRequests: 50 }),
     evidence: evidence(
       { units: 50, attempts: 99, failedAttempts: 50 },
       { champion: { units: 950, failures: 9, slow: 9 } },
     ),
-    says: 'pass',
+    says: 'undecided',
+    by: 'errors.hardLimit',
   },
   {
     name: 'fails above the hard limit from 100 attempts on, before the least duration and the least requests',
