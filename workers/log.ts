@@ -25,16 +25,22 @@ export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Log
     { level: env['GAUNTLET_LOG_LEVEL'] ?? 'info', base: { pid: process.pid } },
     pino.destination({ dest: toStdout ? 1 : join(folder, 'gauntlet.log'), sync: true }),
   );
-  if (!installed) {
-    installed = true; // Temporal allows it once in a process
-    const logger = new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
-    // The process's own signal handler stops workers in order; the runtime's would end them behind its back.
-    Runtime.install({
-      logger,
-      shutdownSignals: [],
-      // What the native part has to say belongs into the log too, and not between the lines of a screen.
-      telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
-    });
-  }
   return log;
+}
+
+/**
+ * Sends what Temporal has to say to the log. From here on the runtime keeps the process alive until workers and
+ * connections were there and are closed, so nothing that may still be refused comes after it.
+ */
+export function logTemporal(log: Logger): void {
+  if (installed) return;
+  installed = true; // Temporal allows it once in a process
+  const logger = new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
+  // The process's own signal handler stops workers in order; the runtime's would end them behind its back.
+  Runtime.install({
+    logger,
+    shutdownSignals: [],
+    // What the native part has to say belongs into the log too, and not between the lines of a screen.
+    telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
+  });
 }

@@ -14,7 +14,7 @@ import { UserError } from '../schemas/index.ts';
 import { readBuild } from './build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from './create-workers.ts';
 import { executionStateOf } from './execution-state.ts';
-import { openLog } from './log.ts';
+import { logTemporal, openLog } from './log.ts';
 import { ensureLabelSchedules, ensureSchedules } from './schedules.ts';
 import { connect, connectWorker, ensureSearchAttributes, findTemporal, namedServer } from './temporal/index.ts';
 
@@ -122,6 +122,7 @@ export async function start(options: StartOptions): Promise<Running> {
     answer = dispatch(serving.app, control);
 
     goOn();
+    logTemporal(log);
     const temporal = await findTemporal({ home, say, env });
     closing.rest.push(() => temporal.stop());
     goOn();

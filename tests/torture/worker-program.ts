@@ -5,11 +5,11 @@ import { openStores } from '../../bucket/index.ts';
 import { readBuild } from '../../workers/build.ts';
 import { createPipelineWorker, createTrainingWorker } from '../../workers/create-workers.ts';
 import { executionStateOf } from '../../workers/execution-state.ts';
-import { openLog } from '../../workers/log.ts';
+import { logTemporal, openLog } from '../../workers/log.ts';
 import { connect, connectWorker } from '../../workers/temporal/index.ts';
 
 const [bucket, home, address, bundle] = process.argv.slice(2) as [string, string, string, string];
-openLog(home);
+logTemporal(openLog(home));
 const server = { address, namespace: 'default' };
 const { client } = await connect(server);
 const context = {
