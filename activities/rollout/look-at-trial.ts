@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { lookKey, refOf } from '../../bucket/index.ts';
 import { judge, trialOver } from '../../policies/index.ts';
 import {
-  durationMs,
   UserError,
   type Cause,
   type EvidenceCell,
@@ -35,6 +34,7 @@ import {
 } from '../../sql/index.ts';
 import type { Context } from '../context.ts';
 import { holdServing, whyOvertaken } from './hold.ts';
+import { shadowMs } from './route.ts';
 import { scoreLog } from './score-log.ts';
 
 const DAY_MS = 86_400_000;
@@ -49,7 +49,6 @@ const FINAL_AFTER_MS = 28 * DAY_MS;
 const MOST_PENDING = 0.01;
 /** The canary is held against what the challenger said lately. */
 const HISTOGRAM_MS = 8 * 604_800_000;
-const LEAST_SHADOW_MS = 3_600_000;
 
 export interface TrialTime {
   now: string;
@@ -423,7 +422,7 @@ async function renewShadow(
   o: { now: string; look: string },
   cause: Cause,
 ): Promise<{ ok: true } | { ok: false; because: string }> {
-  const untilMs = Date.parse(o.now) + Math.max(3 * durationMs(stage.lookEvery), LEAST_SHADOW_MS);
+  const untilMs = Date.parse(o.now) + shadowMs(stage);
   const isShort = ({ version, until }: Serving['shadows'][number]) =>
     version === challenger && Date.parse(until) < untilMs;
   const head = await context.stores.serving.current(rollout.model);

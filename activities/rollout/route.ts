@@ -6,7 +6,7 @@ import {
   type OpenRollout,
   type Revision,
   type Serving,
-  type Stage,
+  type ShadowStage,
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 import { mayClaim } from './claim.ts';
@@ -133,7 +133,7 @@ function routed(
 }
 
 /** A shadow that two looks in a row did not renew ends by itself. */
-const shadowMs = (stage: Stage & { kind: 'shadow' }): number => Math.max(3 * durationMs(stage.lookEvery), HOUR_MS);
+export const shadowMs = (stage: ShadowStage): number => Math.max(3 * durationMs(stage.lookEvery), HOUR_MS);
 
 const sameRouting = (a: Serving, b: Serving): boolean =>
   a.champion === b.champion &&

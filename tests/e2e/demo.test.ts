@@ -23,7 +23,7 @@ const SHORT: Act = {
     },
   },
   stages: [
-    // What it looks for is said, so that no twins are trained.
+    // What it looks for is said: days are too few for a plan that looks for what boosting really gains.
     { kind: 'shadow', minimumEffect: 0.001, worthFinding: 0.2, maxUnseen: 0.9, block: 'day', lookEvery: '1 second' },
     { kind: 'approval' },
     {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
+import {} from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
@@ -30,7 +30,7 @@ import {
   type PersonsAct,
   type PlannedRollout,
 } from './rollout-schedule.ts';
-import type { TortureOptions } from './serving.ts';
+import { inScratch, type TortureOptions } from './torture.ts';
 import { Worker } from './worker.ts';
 
 /** Of versions that do harm, as they are registered after the good ones. */
@@ -52,18 +52,7 @@ const CALL_MS = 4_000;
 const END_MS = 180_000;
 
 /** Whole rollouts under traffic, and everything they need ended and brought back at random; then what is left is held against what was promised. */
-export async function tortureRollouts(o: TortureOptions): Promise<Found> {
-  const folder = await mkdtemp(join(tmpdir(), 'gauntlet-torture-'));
-  let torture: Torture | undefined;
-  try {
-    torture = await Torture.prepare(folder, o);
-    await torture.run();
-    return await torture.findViolations();
-  } finally {
-    await torture?.end();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+export const tortureRollouts = (o: TortureOptions): Promise<Found> => inScratch((folder) => Torture.prepare(folder, o));
 
 /** A model, who asks it, and the rollout that it is in. */
 interface Model {

@@ -8,7 +8,8 @@
 import { parseArgs } from 'node:util';
 import { installS3Server } from '../servers/s3.ts';
 import { tortureRollouts } from './rollout.ts';
-import { tortureServing, type TortureOptions } from './serving.ts';
+import { tortureServing } from './serving.ts';
+import type { TortureOptions } from './torture.ts';
 import type { Found } from './invariants.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);

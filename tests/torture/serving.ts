@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
+import {} from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openStores, rollBack, type Stores } from '../../bucket/index.ts';
@@ -14,16 +14,7 @@ import { findViolations, type Found } from './invariants.ts';
 import { MODEL, registerModels } from './models.ts';
 import { Replica } from './replica.ts';
 import { planTorture, type Act } from './schedule.ts';
-
-export interface TortureOptions {
-  seed: number;
-  seconds: number;
-  /** Requests a second; fewer where the machine does not give that many. */
-  rate: number;
-  /** Folder of the S3 server; absent: a bucket in a directory, which does not fall. */
-  s3?: string;
-  say(line: string): void;
-}
+import { inScratch, type TortureOptions } from './torture.ts';
 
 const MOST_AT_ONCE = 128;
 /** Nothing may be wanted of it, or it is being brought back. */
@@ -31,18 +22,7 @@ const CHALLENGER_WAIT_MS = 5_000;
 const LABELLED_AT_ONCE = 1_000;
 
 /** Two replicas, a bucket and traffic, all of it ended and brought back at random; then what is left is held against what was promised. */
-export async function tortureServing(o: TortureOptions): Promise<Found> {
-  const folder = await mkdtemp(join(tmpdir(), 'gauntlet-torture-'));
-  let torture: Torture | undefined;
-  try {
-    torture = await Torture.prepare(folder, o);
-    await torture.run();
-    return await torture.findViolations();
-  } finally {
-    await torture?.end();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+export const tortureServing = (o: TortureOptions): Promise<Found> => inScratch((folder) => Torture.prepare(folder, o));
 
 class Torture {
   readonly #o: TortureOptions;
