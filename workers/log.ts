@@ -29,8 +29,8 @@ export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Log
 }
 
 /**
- * Sends what Temporal has to say to the log. From here on the runtime keeps the process alive until workers and
- * connections were there and are closed, so nothing that may still be refused comes after it.
+ * Sends what Temporal has to say to the log. From here on the runtime keeps the process alive until the last connection of
+ * a worker is closed, or could not be made: so it comes right before the first one.
  */
 export function logTemporal(log: Logger): void {
   if (installed) return;

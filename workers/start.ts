@@ -122,7 +122,6 @@ export async function start(options: StartOptions): Promise<Running> {
     answer = dispatch(serving.app, control);
 
     goOn();
-    logTemporal(log);
     const temporal = await findTemporal({ home, say, env });
     closing.rest.push(() => temporal.stop());
     goOn();
@@ -143,6 +142,8 @@ export async function start(options: StartOptions): Promise<Running> {
       env,
       ...challengerLimit(env),
     };
+    goOn();
+    logTemporal(log);
     const connection = await connectWorker(temporal, env);
     closing.rest.push(() => connection.close());
     const { namespace } = connected;

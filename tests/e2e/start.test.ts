@@ -229,5 +229,10 @@ describe('while Temporal is awaited', () => {
     }
     const training = await ask('/v1/models/bench/train', {});
     expect([training!.status, await training!.text()]).toEqual([503, expect.stringContaining('still starting')]);
+    // Ready is not up: who stops it now must not find that something of Temporal's keeps it alive.
+    const from = Date.now();
+    started.kill('SIGTERM');
+    await started.ended;
+    expect(Date.now() - from).toBeLessThan(30_000);
   });
 });
