@@ -7,7 +7,7 @@ import type { ActivityExecuteInput, ActivityInboundCallsInterceptor, WorkerOptio
 import { openStores } from '../../bucket/index.ts';
 import { readBuild } from '../../workers/build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from '../../workers/create-workers.ts';
-import { openLog } from '../../workers/log.ts';
+import { logTemporal, openLog } from '../../workers/log.ts';
 import { connectWorker } from '../../workers/temporal/index.ts';
 import type { Kill, KillStep } from './kill-plan.ts';
 
@@ -36,7 +36,7 @@ function killer({ step, moment, afterMs }: Kill, { info }: Context): ActivityInb
 }
 
 const { GAUNTLET_HOME: home = '', GAUNTLET_BUCKET: bucket = '', GAUNTLET_KILL: named } = process.env;
-openLog(home);
+logTemporal(openLog(home));
 const kill = named ? (JSON.parse(named) as Kill) : undefined;
 const overrides: Partial<WorkerOptions> = kill
   ? { interceptors: { activity: [(context) => ({ inbound: killer(kill, context) })] } }

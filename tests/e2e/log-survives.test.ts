@@ -135,17 +135,21 @@ describe('the prediction log of a replica', () => {
       const awaySeconds = Math.round((back - from) / 1000);
       await load.end();
       expect(client.unheard).toEqual([]);
-      let log: Log;
+      // A server that has come back accepts connections a while before it can answer all of them.
+      let log: Log | undefined;
       let lookedMs: number;
       do {
         lookedMs = performance.now() - back;
-        log = await readLog(stores, MODEL, folder);
-      } while (log.answers.length < client.answered.length && lookedMs < BACK_WITHIN_MS);
+        log = await readLog(stores, MODEL, folder).catch((error: unknown) => {
+          if (lookedMs > BACK_WITHIN_MS) throw error;
+          return undefined;
+        });
+      } while ((log?.answers.length ?? 0) < client.answered.length && lookedMs < BACK_WITHIN_MS);
       console.log(
         `a bucket was away for ${awaySeconds} s: all of ${client.answered.length} answers were there ${(lookedMs / 1000).toFixed(0)} s after its return`,
       );
-      expect(log.answers.map(({ id }) => id).sort()).toEqual(client.answered.map(({ id }) => id).sort());
-      expectOnce(client, log);
+      expect(log?.answers.map(({ id }) => id).sort()).toEqual(client.answered.map(({ id }) => id).sort());
+      expectOnce(client, log!);
       expect(await replica.stop()).toBe(0);
     },
     360_000,
