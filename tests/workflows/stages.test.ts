@@ -16,10 +16,10 @@ const detailsOf = async (handle: WorkflowHandle) =>
   (await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata')).currentDetails;
 
 /** What was routed, oldest first, without what differs from run to run. */
-async function routed(model: string): Promise<object[]> {
+async function routed(model: string, { stores } = lab): Promise<object[]> {
   const entries = [];
-  const head = (await lab.stores.serving.current(model))!;
-  for await (const { cause, serving } of lab.stores.serving.history(head)) {
+  const head = (await stores.serving.current(model))!;
+  for await (const { cause, serving } of stores.serving.history(head)) {
     const { champion, canary, shadows, holder } = serving;
     entries.unshift({
       step: cause.step.replace(/-20\d\d.*/, ''),
@@ -32,52 +32,55 @@ async function routed(model: string): Promise<object[]> {
   return entries.slice(1);
 }
 
-async function approvals(model: string): Promise<Look[]> {
-  const looks = (await lab.stores.looks.list(model)).reverse().map(({ look }) => look);
+async function approvals(model: string, { stores } = lab): Promise<Look[]> {
+  const looks = (await stores.looks.list(model)).reverse().map(({ look }) => look);
   return looks.filter(({ kind }) => kind === 'approval');
 }
 
-describe('a rollout', () => {
-  it('takes a version through shadow, approval, canaries and bake, and routes for each', async () => {
-    await lab.model('whole', { look: (day) => (day < 3 ? 'undecided' : 'pass') });
-    const handle = await lab.start('whole', {
-      stages: stages({ ...SHADOW, live: {} }, APPROVAL, CANARY, { ...CANARY, weight: 0.25 }, BAKE),
-    });
-    const status = await lab.asked(handle);
-    expect(status).toMatchObject({ at: 1, state: 'waiting', awaiting: { kind: 'shadow', verdict: { says: 'pass' } } });
-    const details = await detailsOf(handle);
-    expect(details).toContain('| ✓ | shadow | day 3: pass |');
-    expect(details).toMatch(/\*\*Next\*\*: a person's word on look `[0-9a-f]{8}`/);
-    await handle.signal('approve', { by: 'bo', reason: 'slices look right' });
-    const result = await lab.result(handle);
-    expect(result).toMatchObject({ outcome: 'promoted', model: 'whole', version: 2, stage: 'bake' });
-    // Looks of the trial go on while people are asked, so there may be one more.
-    const kinds = result.looks!.map((key) => key.replace(/.*-/, ''));
-    expect(kinds.filter((kind) => kind === 'shadow.json').length).toBeGreaterThanOrEqual(4);
-    expect(kinds.filter((kind) => kind !== 'shadow.json')).toEqual([
-      'plan.json',
-      'approval.json',
-      'canary.json',
-      'canary.json',
-      'bake.json',
-    ]);
-    expect(await routed('whole')).toEqual([
-      { step: 'claim', champion: 1, held: true },
-      { step: 'stage-0-route', champion: 1, shadows: [2], held: true },
-      { step: 'stage-2-route', champion: 1, canary: 0.05, held: true },
-      { step: 'stage-3-route', champion: 1, canary: 0.25, held: true },
-      { step: 'stage-4-route', champion: 2, held: true },
-      { step: 'promote', champion: 2, held: false },
-    ]);
-    const [approval] = await approvals('whole');
-    expect(approval).toMatchObject({
-      verdict: { says: 'pass' },
-      evidence: { votes: [{ by: 'bo', says: 'approve', channel: 'signal', verified: false, counts: true }] },
-    });
-    const canary = (await lab.stores.serving.at(result.revision! - 3))!;
-    expect(canary.look).toMatch(/-approval\.json$/);
-    expect(canary.by).toBe('bo');
+/** Every stage, passed. */
+async function wholeStory(lab: Lab): Promise<void> {
+  await lab.model('whole', { look: (day) => (day < 3 ? 'undecided' : 'pass') });
+  const handle = await lab.start('whole', {
+    stages: stages({ ...SHADOW, live: {} }, APPROVAL, CANARY, { ...CANARY, weight: 0.25 }, BAKE),
   });
+  const status = await lab.asked(handle);
+  expect(status).toMatchObject({ at: 1, state: 'waiting', awaiting: { kind: 'shadow', verdict: { says: 'pass' } } });
+  const details = await detailsOf(handle);
+  expect(details).toContain('| ✓ | shadow | day 3: pass |');
+  expect(details).toMatch(/\*\*Next\*\*: a person's word on look `[0-9a-f]{8}`/);
+  await handle.signal('approve', { by: 'bo', reason: 'slices look right' });
+  const result = await lab.result(handle);
+  expect(result).toMatchObject({ outcome: 'promoted', model: 'whole', version: 2, stage: 'bake' });
+  // Looks of the trial go on while people are asked, so there may be one more.
+  const kinds = result.looks!.map((key) => key.replace(/.*-/, ''));
+  expect(kinds.filter((kind) => kind === 'shadow.json').length).toBeGreaterThanOrEqual(4);
+  expect(kinds.filter((kind) => kind !== 'shadow.json')).toEqual([
+    'plan.json',
+    'approval.json',
+    'canary.json',
+    'canary.json',
+    'bake.json',
+  ]);
+  expect(await routed('whole', lab)).toEqual([
+    { step: 'claim', champion: 1, held: true },
+    { step: 'stage-0-route', champion: 1, shadows: [2], held: true },
+    { step: 'stage-2-route', champion: 1, canary: 0.05, held: true },
+    { step: 'stage-3-route', champion: 1, canary: 0.25, held: true },
+    { step: 'stage-4-route', champion: 2, held: true },
+    { step: 'promote', champion: 2, held: false },
+  ]);
+  const [approval] = await approvals('whole', lab);
+  expect(approval).toMatchObject({
+    verdict: { says: 'pass' },
+    evidence: { votes: [{ by: 'bo', says: 'approve', channel: 'signal', verified: false, counts: true }] },
+  });
+  const canary = (await lab.stores.serving.at(result.revision! - 3))!;
+  expect(canary.look).toMatch(/-approval\.json$/);
+  expect(canary.by).toBe('bo');
+}
+
+describe('a rollout', () => {
+  it('takes a version through shadow, approval, canaries and bake, and routes for each', () => wholeStory(lab));
 
   it('looks 60 times a day apart in at most 700 events, and marks a stage once', async () => {
     const { asked: calls } = await lab.model('sixty', { look: (day) => (day < 59 ? 'undecided' : 'pass') });
@@ -338,4 +341,13 @@ describe('a rollout that is ended', () => {
       'it could not go on: the log cannot be read',
     );
   });
+});
+
+it('takes the same way where workers keep nothing of a workflow, and replay it at every task', async () => {
+  const uncached = await startLab({ worker: { maxCachedWorkflows: 0 } });
+  try {
+    await wholeStory(uncached);
+  } finally {
+    await uncached.stop();
+  }
 });
