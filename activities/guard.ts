@@ -18,6 +18,7 @@ const LIGHT = new Set([
   'rollBack',
   'recordApproval',
   'checkVote',
+  'checkWord',
   'checkChange',
   'remind',
 ]);

@@ -10,7 +10,7 @@ import { createPlanRun } from './pipeline/plan.ts';
 import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegister } from './pipeline/register.ts';
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
-import { createCheckVote, createRecordApproval } from './rollout/approve.ts';
+import { createCheckVote, createCheckWord, createRecordApproval } from './rollout/approve.ts';
 import { createCheckChange } from './rollout/check-change.ts';
 import { createCheckUnits } from './rollout/check-units.ts';
 import { createFinishRollout } from './rollout/finish.ts';
@@ -48,6 +48,7 @@ export function createPipelineActivities(context: Context) {
     ...createRouteStage(context),
     ...createFinishRollout(context),
     ...createCheckVote(context),
+    ...createCheckWord(context),
     ...createRecordApproval(context),
     ...createRemind(context),
     ...createPlanTrial(context),

@@ -87,18 +87,18 @@ export const RolloutStatus = z
   .meta({ id: 'RolloutStatus' });
 export type RolloutStatus = z.infer<typeof RolloutStatus>;
 
-/** votes/<model>/<id>.json: a vote as the API took it from somebody whose key it had checked. */
+/** votes/<model>/<id>.json: a vote, or another word to a rollout, as the API took it from somebody whose key it had checked. */
 export const VoteRecord = z
   .object({
     id: z.string(),
     model: ModelName,
     workflowId: z.string(),
     runId: z.string(),
-    says: z.enum(['approve', 'reject']),
+    says: z.enum(['approve', 'reject', 'pause', 'resume', 'advance', 'rollback', 'changePlan']),
     by: z.string(),
     keyId: z.string(),
     reason: z.string(),
-    look: z.string().describe('Hash of the look'),
+    look: z.string().describe('Hash of the look that a vote is on, or nothing'),
     at: z.iso.datetime(),
   })
   .meta({ id: 'VoteRecord' });

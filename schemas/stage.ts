@@ -194,7 +194,10 @@ export const Stages = z
   });
 export type Stages = z.infer<typeof Stages>;
 
-/** What a person sends to a rollout that waits. Extra fields are the API's: a person who signals has no record. */
+/** Only the API writes one: a person who speaks to Temporal has none. */
+const Record = z.string().optional().describe('Key of what the API wrote down of it: makes `by` verified');
+
+/** What a person sends to a rollout that waits. */
 export const Vote = z
   .object({
     by: z.string().min(1).max(200),
@@ -203,13 +206,13 @@ export const Vote = z
       .string()
       .optional()
       .describe('Key or hash (8 digits are enough) of the look; default the one that gave the verdict'),
-    record: z.string().optional().describe('Key of the vote that the API wrote: makes `by` verified'),
+    record: Record,
   })
   .meta({ id: 'Vote' });
 export type Vote = z.infer<typeof Vote>;
 
 /** pause, resume, advance, rollback. */
-export const Steer = z.object({ by: z.string().min(1).max(200), reason: Reason }).meta({ id: 'Steer' });
+export const Steer = z.object({ by: z.string().min(1).max(200), reason: Reason, record: Record }).meta({ id: 'Steer' });
 export type Steer = z.infer<typeof Steer>;
 
 /** changePlan: what of a shadow stage's plan is to be otherwise from the next look on. */
@@ -220,6 +223,7 @@ export const ChangePlan = z
     stage: ShadowStage.omit({ kind: true, from: true })
       .partial()
       .describe('What is named here changes, the rest stays'),
+    record: Record,
   })
   .meta({ id: 'ChangePlan' });
 export type ChangePlan = z.infer<typeof ChangePlan>;

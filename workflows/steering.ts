@@ -23,7 +23,7 @@ import { ChangePlan, Steer, Vote, type RecordedVote, type RolloutStatus, type Sh
 import { now, OUR_MISTAKES } from './manners.ts';
 import { nameOf, type RolloutState, type Trial } from './rollout-state.ts';
 
-const { checkVote, checkChange } = proxyActivities<PipelineActivities>({
+const { checkVote, checkWord, checkChange } = proxyActivities<PipelineActivities>({
   startToCloseTimeout: '30 seconds', // a few objects read
   scheduleToCloseTimeout: '10 minutes', // then the person is told, and says it again
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
@@ -67,7 +67,17 @@ export function hear(state: RolloutState): void {
   for (const [name, description] of Object.entries(STEERINGS) as [Steering, string][]) {
     setHandler(
       defineUpdate<RolloutStatus, [Steer]>(name),
-      (given) => (steer(state, name, read(Steer, given)), state.status()),
+      (given) => {
+        const parsed = read(Steer, given);
+        const act = (said: Steer) => {
+          stop(whyNotSteer(state, name)); // it may have moved on while the word was checked
+          steer(state, name, said);
+          return state.status();
+        };
+        return parsed.record === undefined
+          ? act(nobodys(state, name, parsed))
+          : signed(state, name, parsed, parsed.record).then(act);
+      },
       { description, validator: (given) => (read(Steer, given), stop(whyNotSteer(state, name))) },
     );
     setHandler(
@@ -76,8 +86,7 @@ export function hear(state: RolloutState): void {
         bySignal(state, name, given, () => {
           const parsed = read(Steer, given);
           stop(whyNotSteer(state, name));
-          if (name === 'advance') stop(whyNotUnverified(state));
-          steer(state, name, unverified(parsed));
+          steer(state, name, nobodys(state, name, parsed));
         }),
       { description },
     );
@@ -86,7 +95,11 @@ export function hear(state: RolloutState): void {
   setHandler(
     defineUpdate<RolloutStatus, [ChangePlan]>('changePlan'),
     async (given) => {
-      await changePlan(state, given);
+      const parsed = read(ChangePlan, given);
+      const { record } = parsed;
+      const said =
+        record === undefined ? nobodys(state, 'changePlan', parsed) : await signed(state, 'changePlan', parsed, record);
+      await changePlan(state, given, said);
       return state.status();
     },
     { description, validator: (given) => stop(whyNoChange(state, given)) },
@@ -96,26 +109,41 @@ export function hear(state: RolloutState): void {
     (given) =>
       bySignal(state, 'changePlan', given, async () => {
         stop(whyNoChange(state, given));
-        stop(whyNotUnverified(state));
-        await changePlan(state, given, unverified);
+        await changePlan(state, given, nobodys(state, 'changePlan', read(ChangePlan, given)));
       }),
     { description },
   );
 }
 
-/** Whoever can reach Temporal can signal under any name: what is kept of it says so. */
-const unverified = <T extends { by: string }>(given: T): T => ({
-  ...given,
-  by: `${given.by.slice(0, MOST_NAME)} (unverified, by signal)`,
-});
+interface Words {
+  by: string;
+  reason: string;
+}
 
-const MOST_NAME = 170;
+/** Of somebody whose key the API had checked, where it wrote down this very word; else nobody's. */
+async function signed<T extends Words>(
+  state: RolloutState,
+  name: Steering | 'changePlan',
+  given: T,
+  record: string,
+): Promise<T> {
+  const { by, reason } = given;
+  const summary = `Is ${name} of ${by} what the API wrote down?`;
+  const isSigned = await checkWord.executeWithOptions({ summary }, [state.open!, { says: name, by, reason, record }]);
+  return isSigned ? given : nobodys(state, name, given);
+}
 
-/** What lets a version go on is a word like a vote. */
-const whyNotUnverified = ({ open }: RolloutState): string | undefined =>
-  open?.allowUnverified
-    ? undefined
-    : 'nobody checks who a signal is from, and here that is asked for: say it over the API';
+/**
+ * Whoever can reach Temporal can speak under any name, and what is kept of it says so. It may hold a version up, or take it
+ * back; what lets one go on is a word like a vote.
+ */
+function nobodys<T extends Words>({ open }: RolloutState, name: Steering | 'changePlan', given: T): T {
+  if (!open?.allowUnverified && (name === 'advance' || name === 'changePlan'))
+    stop('nobody has checked who says so, and here that is asked for: say it over the API, with a key');
+  return { ...given, by: `${given.by.slice(0, MOST_NAME)} (unverified)` };
+}
+
+const MOST_NAME = 180;
 
 /** A signal has nobody to answer: what it says is done, or kept as refused. Nothing that it does fails the workflow. */
 async function bySignal(
@@ -236,8 +264,7 @@ function whyNoChange(state: RolloutState, given: unknown): string | undefined {
 }
 
 /** What is named changes, the rest stays as pinned. Evidence is gathered anew: sums under another plan mean something else. */
-async function changePlan(state: RolloutState, given: unknown, said = (change: ChangePlan) => change): Promise<void> {
-  const { by, reason, stage } = said(read(ChangePlan, given));
+async function changePlan(state: RolloutState, given: unknown, { by, reason, stage }: ChangePlan): Promise<void> {
   // A schema's defaults are no wish of the person.
   const named = Object.keys((given as { stage: object }).stage);
   const changes = Object.fromEntries(Object.entries(stage).filter(([name]) => named.includes(name)));

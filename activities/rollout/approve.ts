@@ -9,6 +9,7 @@ import {
   type OpenRollout,
   type RecordedVote,
   type Vote,
+  type VoteRecord,
 } from '../../schemas/index.ts';
 import type { Context } from '../context.ts';
 
@@ -36,15 +37,8 @@ export const createCheckVote = ({ stores }: Context) => ({
   ): Promise<RecordedVote> {
     const { says, by, reason, at, look } = vote;
     const record = vote.record === undefined ? undefined : await stores.votes.read(vote.record);
-    const isIts =
-      record !== undefined &&
-      record.model === rollout.model &&
-      record.workflowId === rollout.workflowId &&
-      record.runId === rollout.runId &&
-      record.says === says &&
-      record.by === by &&
-      record.reason === reason;
-    const verified = isIts && (plan?.sha256 === undefined || record.look === plan.sha256);
+    const isIts = isOf(record, rollout, vote);
+    const verified = isIts && (plan?.sha256 === undefined || record!.look === plan.sha256);
     const unlike =
       vote.record === undefined || verified
         ? undefined
@@ -66,6 +60,30 @@ export const createCheckVote = ({ stores }: Context) => ({
     };
   },
 });
+
+/** Whether the API wrote it down, of somebody whose key it had checked. Safe to repeat: it only reads. */
+export const createCheckWord = ({ stores }: Context) => ({
+  checkWord: async (rollout: OpenRollout, word: GivenWord): Promise<boolean> =>
+    isOf(await stores.votes.read(word.record), rollout, word),
+});
+
+/** What is no vote: pause, advance, ... */
+export interface GivenWord extends Omit<Word, 'says'> {
+  says: Exclude<Word['says'], 'approve' | 'reject'>;
+  record: string;
+}
+
+type Word = Pick<VoteRecord, 'says' | 'by' | 'reason'>;
+
+/** A record counts for one word, said once, to one run. */
+const isOf = (record: VoteRecord | undefined, rollout: OpenRollout, { says, by, reason }: Word): boolean =>
+  record !== undefined &&
+  record.model === rollout.model &&
+  record.workflowId === rollout.workflowId &&
+  record.runId === rollout.runId &&
+  record.says === says &&
+  record.by === by &&
+  record.reason === reason;
 
 /** Writes what people said of a rollout, and what follows, as a look. Safe to repeat: the same `now` is the same look. */
 export const createRecordApproval = ({ stores, build }: Context) => ({

@@ -8,7 +8,14 @@ import {
 } from '@temporalio/client';
 import { refOf, type Stores } from '../../bucket/index.ts';
 import { mayRollOut, rolloutContradictions } from '../../policies/index.ts';
-import { RecordedVote, RolloutResult, RolloutStatus, ShadowStage, type LookRef } from '../../schemas/index.ts';
+import {
+  RecordedVote,
+  RolloutResult,
+  RolloutStatus,
+  ShadowStage,
+  type LookRef,
+  type VoteRecord,
+} from '../../schemas/index.ts';
 import type { Actor } from '../keys.ts';
 import { ProblemError } from '../problem.ts';
 import { requireVersion } from './models.ts';
@@ -402,10 +409,9 @@ export async function tellRollout(
   return withTemporal({ ...o, temporalTimeoutMs: Math.max(o.temporalTimeoutMs ?? 0, UPDATE_MS) }, async (client) => {
     const { runId } = await runningRollout(client, model);
     const { stage, ...vote } = said;
-    const isVote = word === 'approve' || word === 'reject';
-    const record =
-      isVote && actor ? await writeVote({ ...o, client, model, runId, says: word, said, actor }) : undefined;
+    const isVote = isVoteOf(word);
     const update = word === 'change-plan' ? 'changePlan' : word;
+    const record = actor && (await writeWord({ ...o, client, model, runId, says: update, said, actor }));
     const given = { ...vote, ...(stage && { stage }), ...(record !== undefined && { record }) };
     let answer: unknown;
     try {
@@ -447,33 +453,24 @@ async function runningRollout(client: Client, model: string): Promise<WorkflowEx
   );
 }
 
-/**
- * @returns its key; undefined where nothing is asked, and the rollout will say so
- * @throws {ProblemError} 503 where it is not known what is asked: without a record the vote would go out unverified
- */
-async function writeVote(o: {
+const isVoteOf = (word: string): word is 'approve' | 'reject' => word === 'approve' || word === 'reject';
+
+/** @returns its key; undefined where it is a vote and nothing is asked, and the rollout will say so */
+async function writeWord(o: {
   stores: Stores;
   client: Client;
   id: string;
   now: Date;
   model: string;
   runId: string;
-  says: 'approve' | 'reject';
+  says: VoteRecord['says'];
   said: Said;
   actor: Actor;
 }): Promise<string | undefined> {
   const { stores, client, model, runId, actor, said } = o;
   const workflowId = rolloutId(model);
-  const status = await queryStatus(client, { workflowId, runId });
-  if (!status) throw unheard(model);
-  if (status.stages[status.at]?.kind !== 'approval') return undefined;
-  const { awaiting } = status;
-  const { look } = said;
-  const isOther =
-    look !== undefined &&
-    look !== awaiting?.key &&
-    !(look.length >= 8 && awaiting?.sha256.startsWith(look.toLowerCase()));
-  if (isOther) return undefined;
+  const look = isVoteOf(o.says) ? await lookVotedOn(o) : '';
+  if (look === undefined) return undefined;
   const written = await stores.votes.create({
     // Without the time: the same request sent again is the same vote.
     id: `${runId}-${o.says}-${actor.keyId}-${o.id}`.replaceAll(':', '_'),
@@ -484,10 +481,32 @@ async function writeVote(o: {
     by: actor.name,
     keyId: actor.keyId,
     reason: said.reason,
-    look: awaiting?.sha256 ?? '',
+    look,
     at: o.now.toISOString(),
   });
   return written.key;
+}
+
+/**
+ * @returns hash of the look that is asked about, or nothing where it is none; undefined where the vote is on another
+ * @throws {ProblemError} 503 where it is not known what is asked: without a record the vote would go out unverified
+ */
+async function lookVotedOn(o: {
+  client: Client;
+  model: string;
+  runId: string;
+  said: Said;
+}): Promise<string | undefined> {
+  const status = await queryStatus(o.client, { workflowId: rolloutId(o.model), runId: o.runId });
+  if (!status) throw unheard(o.model);
+  if (status.stages[status.at]?.kind !== 'approval') return undefined;
+  const { awaiting } = status;
+  const { look } = o.said;
+  const isOther =
+    look !== undefined &&
+    look !== awaiting?.key &&
+    !(look.length >= 8 && awaiting?.sha256.startsWith(look.toLowerCase()));
+  return isOther ? undefined : (awaiting?.sha256 ?? '');
 }
 
 const unheard = (model: string): ProblemError =>

@@ -220,8 +220,8 @@ export type Rollout = z.infer<typeof Rollout>;
 
 const claimed = z.string().min(1).max(200).optional().describe('Who says it, where no key says so; default: api');
 export const VoteBody = Vote.pick({ reason: true, look: true }).extend({ by: claimed }).meta({ id: 'VoteBody' });
-export const SteerBody = Steer.extend({ by: claimed }).meta({ id: 'SteerBody' });
-export const ChangePlanBody = ChangePlan.extend({ by: claimed }).meta({ id: 'ChangePlanBody' });
+export const SteerBody = Steer.omit({ record: true }).extend({ by: claimed }).meta({ id: 'SteerBody' });
+export const ChangePlanBody = ChangePlan.omit({ record: true }).extend({ by: claimed }).meta({ id: 'ChangePlanBody' });
 
 export const Steered = z
   .strictObject({

@@ -274,7 +274,7 @@ describe('steering', () => {
     await handle.signal('rollback', { by: 'bo', reason: 'complaints' });
     await handle.signal('rollback', { by: 'bo', reason: 'complaints' });
     // Whoever can reach Temporal can signal under any name: the record says so.
-    const who = 'bo (unverified, by signal)';
+    const who = 'bo (unverified)';
     expect(await lab.result(handle)).toMatchObject({
       outcome: 'rolled back',
       because: `${who}: complaints`,
@@ -302,8 +302,8 @@ describe('steering', () => {
     await say(handle, 'advance', { by: 'cy' });
     await until(async () => calls.at(-1)!.stage === 3);
     expect(await lab.stores.serving.current('advanced')).toMatchObject({
-      by: 'cy',
-      because: 'advanced by cy: because',
+      by: 'cy (unverified)',
+      because: 'advanced by cy (unverified): because',
     });
     await say(handle, 'advance');
     expect(await lab.result(handle)).toMatchObject({ outcome: 'promoted' });
@@ -322,16 +322,65 @@ describe('steering', () => {
     expect(await lab.serving('changed-mind')).toEqual({ champion: 1, shadows: [] });
   });
 
-  it('lets a version go on by a signal only where votes by signal count', async () => {
+  it('lets a version go on by a word that nobody checked only where such votes count', async () => {
     await lab.model('signalled', { look: () => 'undecided' });
     const handle = await lab.start('signalled', { stages: stages(SHADOW, { ...APPROVAL, allowUnverified: false }) });
     await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
     await handle.signal('advance', { by: 'bo', reason: 'go' });
-    await refused(handle, 'advance by bo: nobody checks who a signal is from');
+    await refused(handle, 'advance by bo: nobody has checked who says so');
     await handle.signal('changePlan', { by: 'bo', reason: 'go', stage: { alpha: 0.2 } });
-    await refused(handle, 'changePlan by bo: nobody checks who a signal is from');
+    await refused(handle, 'changePlan by bo: nobody has checked who says so');
+    expect(await refusal(say(handle, 'advance'))).toContain('nobody has checked who says so');
+    expect(await refusal(say(handle, 'changePlan', { stage: { alpha: 0.2 } }))).toContain('nobody has checked');
     await handle.signal('rollback', { by: 'bo', reason: 'harm is undone by anyone' });
     expect(await lab.result(handle)).toMatchObject({ outcome: 'rolled back' });
+  });
+
+  it('knows whose a word is by what the API wrote of it, of that very word', async () => {
+    await lab.model('written', { look: () => 'undecided' });
+    const handle = await lab.start('written', { stages: stages(SHADOW, { ...APPROVAL, allowUnverified: false }) });
+    await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
+    const { runId } = await handle.describe();
+    const write = async (says: VoteRecord['says'], over: Partial<VoteRecord> = {}) =>
+      (
+        await lab.stores.votes.create({
+          id: `${runId}-${says}-${JSON.stringify(over).length}`,
+          model: 'written',
+          workflowId: handle.workflowId,
+          runId,
+          says,
+          by: 'bo',
+          keyId: 'k1',
+          reason: 'because',
+          look: '',
+          at: '2025-01-01T00:00:00Z',
+          ...over,
+        })
+      ).key;
+    await say(handle, 'pause', { record: await write('pause') });
+    for (const record of [
+      await write('pause'),
+      await write('advance', { by: 'cy' }),
+      await write('advance', { reason: 'another' }),
+      await write('advance', { runId: 'another' }),
+      'votes/written/none.json',
+      'looks/written/none.json',
+    ])
+      expect(await refusal(say(handle, 'advance', { record })), record).toContain('nobody has checked who says so');
+    await say(handle, 'resume', { record: 'votes/written/none.json' });
+    await say(handle, 'changePlan', { record: await write('changePlan'), stage: { alpha: 0.2 } });
+    await say(handle, 'advance', { record: await write('advance') });
+    expect(await lab.asked(handle)).toMatchObject({ at: 1 });
+    await say(handle, 'rollback', { record: await write('rollback') });
+    expect(await lab.result(handle)).toMatchObject({ outcome: 'rolled back', because: 'bo: because' });
+    const { lines } = await lab.status(handle);
+    for (const line of [
+      'paused by bo: because',
+      'resumed by bo (unverified): because',
+      'plan changed by bo (alpha): because',
+      'advance by bo: because',
+    ])
+      expect(lines).toContainEqual(expect.stringContaining(line));
   });
 
   it('holds a canary that nobody asks until a person says how to go on', async () => {
@@ -384,7 +433,7 @@ describe('steering', () => {
     expect(plans.at(-1)).toMatchObject({
       stage: { alpha: 0.1, maxWait: '3 days' },
       minimumEffect: 0.001,
-      changed: [{ by: 'bo', reason: 'because', was: { alpha: 0.05 } }],
+      changed: [{ by: 'bo (unverified)', reason: 'because', was: { alpha: 0.05 } }],
     });
     // Sums under another plan are not taken over.
     expect(calls.find(({ plan }) => plan?.changed.length === 1)!.previous).toBeUndefined();

@@ -253,8 +253,18 @@ describe('what is said to it', () => {
     expect((await client.resume(MODEL, { reason: 'back' })).status).toMatchObject({ state: 'waiting' });
     await client.rollbackRollout(MODEL, { reason: 'never mind' });
     const { result } = await untilState('completed');
-    expect(result).toMatchObject({ outcome: 'rolled back', because: expect.stringContaining('never mind') });
+    expect(result).toMatchObject({ outcome: 'rolled back', because: 'ana: never mind' });
     expect((await stores.serving.current(MODEL))!.serving).toEqual({ champion: 2, previous: 1, shadows: [] });
+  });
+
+  it('without a key is kept as of somebody unverified', async () => {
+    await work();
+    await begin();
+    await untilState('waiting');
+    await client.rollbackRollout(MODEL, { by: 'eve', reason: 'never mind' });
+    const { result } = await untilState('completed');
+    expect(result).toMatchObject({ because: 'eve (unverified): never mind' });
+    for await (const { key } of stores.bucket.list('votes/')) throw new Error(`${key} was written`);
   });
 });
 
