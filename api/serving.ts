@@ -154,17 +154,20 @@ export function createServing(options: ServingOptions): ServingApp {
         if (!latencies) championMs.set(model, (latencies = new LatencyWindow()));
         latencies.add(answered.latencyMs, nowMs);
       }
-      metrics.answered({ model, ...answered });
+      metrics.answered(model, answered);
       if (log.isLevelEnabled('debug'))
         log.debug(
           { requestId: id, model, version: answered.version, status: 200, ms: answered.latencyMs },
           'request answered',
         );
-      return c.body(JSON.stringify(answered.body), 200, {
-        'content-type': 'application/json',
-        'x-request-id': id,
-        'x-gauntlet-assigned': answered.assigned,
-        'x-gauntlet-version': String(answered.version),
+      // Not by c.body, which makes a Headers object first.
+      return new Response(JSON.stringify(answered.body), {
+        headers: {
+          'content-type': 'application/json',
+          'x-request-id': id,
+          'x-gauntlet-assigned': answered.assigned,
+          'x-gauntlet-version': String(answered.version),
+        },
       });
     } catch (error) {
       const fields = problemOf(error instanceof DeadlinePassed ? deadlinePassed() : error);
@@ -212,9 +215,10 @@ export function createServing(options: ServingOptions): ServingApp {
   });
   app.all('/ready', only('GET'));
 
-  app.get('/metrics', async (c) =>
-    c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType }),
-  );
+  app.get('/metrics', async (c) => {
+    const { text, contentType } = await metrics.text();
+    return c.body(text, 200, { 'content-type': contentType });
+  });
   app.all('/metrics', only('GET'));
 
   let document: { generation: number; text: string } | undefined;

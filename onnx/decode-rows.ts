@@ -26,8 +26,7 @@ export function decodeRows(
   const issues: Issue[] = [];
   const columns: Record<string, Column> = {};
   for (const [name, { type }] of fields)
-    columns[name] =
-      type === 'string' ? Array.from<string | null>({ length: rows.length }) : new Float64Array(rows.length);
+    columns[name] = type === 'string' ? Array<string | null>(rows.length).fill(null) : new Float64Array(rows.length);
   for (const [i, row] of rows.entries()) {
     if (issues.length >= MAX_ISSUES) break;
     const place = rows.length === 1 ? '' : `rows[${i}].`;

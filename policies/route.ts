@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Assigned, Serving } from '../schemas/index.ts';
 
 export interface RouteAnswer {
@@ -34,10 +34,14 @@ export function route(
       propensity: 1,
       why: canary ? 'the canary gets nothing now' : 'there is no canary',
     };
-  const at = bucketOf(canary.salt, unit);
-  if (at < weight)
-    return { assigned: 'canary', version: canary.version, propensity: weight, why: `${at} is below ${weight}` };
-  return { assigned: 'champion', version: champion, propensity: 1 - weight, why: `${at} is not below ${weight}` };
+  if (bucketOf(canary.salt, unit) < weight)
+    return { assigned: 'canary', version: canary.version, propensity: weight, why: 'its bucket is below the weight' };
+  return {
+    assigned: 'champion',
+    version: champion,
+    propensity: 1 - weight,
+    why: 'its bucket is not below the weight',
+  };
 }
 
 /**
@@ -45,7 +49,10 @@ export function route(
  * Golden vectors: tests/golden/route/route.json.
  */
 export function bucketOf(salt: string, unit: string): number {
-  const digest = createHash('sha256').update(salt).update('\0').update(unit).digest();
+  const digest = hash('sha256', `${salt}\0${unit}`);
   // 32 bits, and the 21 bits after them.
-  return (digest.readUInt32BE(0) * 2 ** 21 + (digest.readUInt32BE(4) >>> 11)) / 2 ** 53;
+  return (bitsAt(digest, 0) * 2 ** 21 + (bitsAt(digest, 8) >>> 11)) / 2 ** 53;
 }
+
+/** 32 bits of a digest in hexadecimal. */
+const bitsAt = (digest: string, at: number): number => parseInt(digest.slice(at, at + 8), 16);

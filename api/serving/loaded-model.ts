@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { OnnxModel } from '../../onnx/index.ts';
 import type { Column, Columns, ModelVersion, Output } from '../../schemas/index.ts';
 
@@ -48,14 +49,12 @@ export class LoadedModel {
    * @param predictedAt  [rows] seconds since 1970
    * @throws {DeadlinePassed} where `giveUpAt` passed first
    */
-  async predict(rows: Columns, predictedAt: Float64Array, giveUpAt = Infinity): Promise<Scored> {
-    return this.hold(
-      () =>
-        new Promise((resolve, reject) => {
-          this.waiting.push({ rows, predictedAt, giveUpAt, resolve, reject });
-          if (!this.running) void this.run();
-        }),
-    );
+  predict(rows: Columns, predictedAt: Float64Array, giveUpAt = Infinity): Promise<Scored> {
+    this.requests++;
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ rows, predictedAt, giveUpAt, resolve, reject });
+      if (!this.running) void this.run();
+    });
   }
 
   /** Keeps the session open until the work has ended: it may want the version only after it has waited for another. */
@@ -64,9 +63,13 @@ export class LoadedModel {
     try {
       return await work();
     } finally {
-      this.requests--;
-      if (this.requests === 0) this.left();
+      this.leave();
     }
+  }
+
+  private leave(): void {
+    this.requests--;
+    if (this.requests === 0) this.left();
   }
 
   /** Nobody will ask for it any more. Ends when its last request has left and the session is closed. */
@@ -77,7 +80,11 @@ export class LoadedModel {
 
   private async run(): Promise<void> {
     this.running = true;
-    for (let batch = this.next(); batch.length > 0; batch = this.next()) await this.runBatch(batch);
+    for (let batch = this.next(); batch.length > 0; batch = this.next()) {
+      await this.runBatch(batch);
+      // Those that were just answered ask again: read what has arrived, or every batch leaves out who is in the other.
+      await turn();
+    }
     this.running = false;
   }
 
@@ -90,8 +97,10 @@ export class LoadedModel {
     for (const one of this.waiting) {
       if (batch.length > 0 && rows + one.rows.rows > BATCH_ROWS) break;
       taken++;
-      if (one.giveUpAt < now) one.reject(new DeadlinePassed());
-      else {
+      if (one.giveUpAt < now) {
+        one.reject(new DeadlinePassed());
+        this.leave();
+      } else {
         rows += one.rows.rows;
         batch.push(one);
       }
@@ -101,21 +110,23 @@ export class LoadedModel {
   }
 
   private async runBatch(batch: Waiting[]): Promise<void> {
-    const lone = batch.length === 1 ? batch[0]! : undefined;
     const from = performance.now();
     try {
-      const together = lone ?? joined(batch);
+      const together = batch.length === 1 ? batch[0]! : joined(batch);
       const outputs = await this.onnx.predict(together.rows, together.predictedAt);
       const graphMs = performance.now() - from;
       this.observe(outputs.length);
-      if (lone) return lone.resolve({ outputs, graphMs });
       let at = 0;
       for (const { rows, resolve } of batch) resolve({ outputs: outputs.slice(at, (at += rows.rows)), graphMs });
     } catch (error) {
-      if (lone) return lone.reject(error);
-      // One of them may be to blame: each by itself, so that the others have their answers.
-      for (const one of batch) await this.runBatch([one]);
+      if (batch.length > 1) {
+        // One of them may be to blame: each by itself, so that the others have their answers.
+        for (const one of batch) await this.runBatch([one]);
+        return;
+      }
+      batch[0]!.reject(error);
     }
+    for (const _ of batch) this.leave();
   }
 
   private async close(): Promise<void> {
