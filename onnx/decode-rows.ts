@@ -1,5 +1,5 @@
 import { didYouMean, type Column, type Columns, type Input, type InputSchema, type Issue } from '../schemas/index.ts';
-import { decodeValue, shown } from './decode-value.ts';
+import { decodePresent, decodeValue, shown } from './decode-value.ts';
 import type { Personal } from './pii.ts';
 
 /** Enough to mend a request by; a batch of ten thousand bad rows must not make an answer larger than itself. */
@@ -43,6 +43,12 @@ export function decodeRows(
         });
     for (const [name, input] of fields) {
       const value = Object.hasOwn(row, name) ? (row as Record<string, unknown>)[name] : undefined;
+      const present = value === '' ? undefined : decodePresent(input, value, o.personal);
+      // As nearly every value is.
+      if (present !== undefined) {
+        columns[name]![i] = present as never;
+        continue;
+      }
       const decoded = decodeValue(input, value, o.personal);
       if ('value' in decoded) columns[name]![i] = decoded.value as never;
       else issues.push({ at: place + name, ...decoded });

@@ -46,7 +46,8 @@ export function shown(value: unknown, isPersonal = false): string {
   return Array.isArray(value) ? 'a list' : 'an object';
 }
 
-function decodePresent(input: Input, value: unknown, personal?: Personal): number | string | undefined {
+/** A value that is there as the graph takes it; undefined where {@link decodeValue} has to say what is wrong or missing. */
+export function decodePresent(input: Input, value: unknown, personal?: Personal): number | string | undefined {
   switch (input.type) {
     case 'number':
     case 'integer':

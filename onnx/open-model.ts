@@ -73,7 +73,8 @@ function rowOutputs(scores: Float32Array, maturesAt: Float64Array, rows: number)
   const width = scores.length / rows;
   const outputs: (Output | { failed: string })[] = [];
   for (let r = 0; r < rows; r++) {
-    const own = Array.from(scores.subarray(r * width, (r + 1) * width));
+    const own: number[] = [];
+    for (let k = r * width; k < (r + 1) * width; k++) own.push(scores[k]!);
     if (!own.every(Number.isFinite)) outputs.push({ failed: `the score is ${own.join(', ')}, not a finite number` });
     else outputs.push({ scores: own, maturesAt: maturesAt[r]! });
   }

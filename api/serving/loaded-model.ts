@@ -146,13 +146,19 @@ function joined(batch: readonly Waiting[]): Pick<Waiting, 'rows' | 'predictedAt'
             batch.map((one) => one.rows.columns[name] as Float64Array),
             rows,
           )
-        : batch.flatMap((one) => one.rows.columns[name] as (string | null)[]);
+        : joinTexts(batch.map((one) => one.rows.columns[name] as (string | null)[]));
   let at = 0;
   for (const one of batch) {
     predictedAt.set(one.predictedAt, at);
     at += one.rows.rows;
   }
   return { rows: { rows, columns }, predictedAt };
+}
+
+function joinTexts(pieces: readonly (string | null)[][]): (string | null)[] {
+  const whole: (string | null)[] = [];
+  for (const piece of pieces) for (const text of piece) whole.push(text);
+  return whole;
 }
 
 function joinNumbers(pieces: readonly Float64Array[], length: number): Float64Array {
