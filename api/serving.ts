@@ -19,6 +19,7 @@ import {
   Follower,
   LatencyWindow,
   Metrics,
+  NotAnswered,
   predict,
   readJson,
   type ChallengerStatus,
@@ -173,7 +174,8 @@ export function createServing(options: ServingOptions): ServingApp {
       const fields = problemOf(error instanceof DeadlinePassed ? deadlinePassed() : error);
       const noted = { requestId: id, model, version };
       if (fields.status === 500) log.error({ ...noted, err: error }, 'prediction failed');
-      metrics.refused(version === undefined ? undefined : model, version, fields.status);
+      const by = error instanceof NotAnswered ? error : undefined;
+      metrics.refused(version === undefined ? undefined : model, by?.version ?? version, by?.assigned, fields.status);
       const ms = Math.round((performance.now() - from) * 100) / 100;
       log.info({ ...noted, status: fields.status, type: fields.type, ms }, 'request refused');
       const versionHeader: Record<string, string> =

@@ -11,4 +11,4 @@ export { Follower, type Current, type FollowerStatus, type LoadFailure, type Mod
 export { LatencyWindow } from './latency-window.ts';
 export { DeadlinePassed } from './loaded-model.ts';
 export { Metrics } from './metrics.ts';
-export { predict, type Answered } from './predict.ts';
+export { NotAnswered, predict, type Answered } from './predict.ts';

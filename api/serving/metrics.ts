@@ -187,8 +187,13 @@ export class Metrics {
     return { text: await this.registry.metrics(), contentType: this.registry.contentType };
   }
 
-  refused(model: string | undefined, version: number | undefined, status: number): void {
-    const labels = { model: model ?? '', version: version === undefined ? '' : String(version), assigned: '' };
+  /** `assigned` is known where rows were routed, and whoever they were routed to gave no answer. */
+  refused(model: string | undefined, version: number | undefined, assigned: string | undefined, status: number): void {
+    const labels = {
+      model: model ?? '',
+      version: version === undefined ? '' : String(version),
+      assigned: assigned ?? '',
+    };
     this.requests.inc({ ...labels, status: String(status) });
   }
 

@@ -9,7 +9,7 @@ import {
   type PiiHasher,
   type ShadowScore,
 } from '../../schemas/index.ts';
-import { ProblemError } from '../problem.ts';
+import { ProblemError, type ProblemFields } from '../problem.ts';
 import { predictionOf, type Prediction } from './answer.ts';
 import { ask, type Asked, type AskedRow } from './ask.ts';
 import type { Scored as ChallengerScored } from './challenger/index.ts';
@@ -241,11 +241,22 @@ function beyondReason(asked: Asked, because: string): ProblemError | undefined {
   });
 }
 
-function notAnswered(row: ScoredRow, because: string): ProblemError {
+/** Whoever was assigned to the request gave no answer. */
+export class NotAnswered extends ProblemError {
+  readonly assigned: string;
+  readonly version: number;
+  constructor({ routed, version }: ScoredRow, problem: ProblemFields) {
+    super(problem);
+    this.assigned = routed.assigned;
+    this.version = version.n;
+  }
+}
+
+function notAnswered(row: ScoredRow, because: string): NotAnswered {
   const { version, reason } = row;
   const { model, n } = version;
   if (reason === 'forced')
-    return new ProblemError({
+    return new NotAnswered(row, {
       status: 500,
       type: 'forced-version-failed',
       title: 'The version that was asked for gave no answer',
@@ -253,7 +264,7 @@ function notAnswered(row: ScoredRow, because: string): ProblemError {
       next: 'Leave the header x-gauntlet-force-version out to be answered as everybody is.',
     });
   const threw = hasThrown(row);
-  return new ProblemError({
+  return new NotAnswered(row, {
     status: 500,
     type: threw ? 'model-failed' : 'no-finite-answer',
     title: threw ? 'The model failed' : 'The model gave no finite answer',

@@ -18,7 +18,7 @@ afterAll(async () => {
   await temporary.remove();
 });
 
-it('a champion that throws is a 500 that says so, and each of its rows is in the log as failed', async () => {
+it('a champion that throws is a 500 that says so, each of its rows is in the log as failed, and /metrics says who was asked', async () => {
   const fails = { x: 1, throw: 1 };
   for (const body of [fails, { rows: [fails, { x: 2 }] }]) {
     const response = await post(serving.app, '/v1/models/odd/predict', body, { 'x-request-id': 'again' });
@@ -30,6 +30,9 @@ it('a champion that throws is a 500 that says so, and each of its rows is in the
     });
   }
   expect((await post(serving.app, '/v1/models/odd/predict', { x: 3 })).status).toBe(200);
+  expect(await (await serving.app.request('/metrics')).text()).toContain(
+    'gauntlet_requests_total{model="odd",version="1",assigned="champion",status="500"} 2',
+  );
   await serving.predictionLog.flush();
   const records = await recordsOf(temporary.stores.serving.bucket);
   expect(records).toHaveLength(4);
