@@ -138,11 +138,12 @@ function wrongEnds(revisions: Revision[], rollouts: Went[]): string[] {
     if (isLast && outcome !== 'promoted')
       violations.push(`not promoted: ${said}, undisturbed, was ${outcome}: ${because}`);
     if (outcome === 'promoted' && !GOOD.includes(version)) violations.push(`harmful champion: ${said} was promoted`);
-    const last = own.at(-1);
-    if (last?.serving.holder !== undefined && outcome !== 'overtaken')
+    // A version that serves already is promoted without a revision.
+    const last = own.at(-1) ?? revisions.findLast(({ committedAt }) => Date.parse(committedAt) <= closedMs);
+    if (own.length > 0 && last?.serving.holder !== undefined && outcome !== 'overtaken')
       violations.push(`left routed: ${said} was ${outcome}, and its last revision is ${JSON.stringify(last)}`);
     if (outcome === 'overtaken') continue;
-    if (n !== last?.n) violations.push(`not its revision: ${said} names ${n}, and its last is ${last?.n}`);
+    if (n !== own.at(-1)?.n) violations.push(`not its revision: ${said} names ${n}, and its last is ${own.at(-1)?.n}`);
     if (outcome === 'promoted' && last?.serving.champion !== version)
       violations.push(`not promoted: ${said} says so, and its last revision is ${JSON.stringify(last)}`);
     if (outcome !== 'promoted' && last?.serving.champion === version)

@@ -1,7 +1,20 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { rollBack } from '../../bucket/index.ts';
-import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, type Lab, type Script } from './rollout-lab.ts';
+import type { VoteRecord } from '../../schemas/index.ts';
+import {
+  APPROVAL,
+  BAKE,
+  CANARY,
+  SHADOW,
+  stages,
+  startLab,
+  until,
+  writeTraffic,
+  writeWord,
+  type Lab,
+  type Script,
+} from './rollout-lab.ts';
 
 type Keep = (name: string, workflowId: string, history: { events: unknown[] }) => Promise<void>;
 
@@ -18,11 +31,11 @@ export async function recordRollouts(keep: Keep): Promise<void> {
   async function record(
     name: string,
     given: Partial<Script>,
-    o: { list?: object[]; type?: string; open?: true },
+    o: { list?: object[]; type?: string; open?: true; rollout?: object },
     steer: (handle: WorkflowHandle, lab: Lab) => Promise<unknown> = async () => {},
   ): Promise<void> {
     const model = name.replace('rollout-', '');
-    await lab.model(model, given);
+    await lab.model(model, given, o.rollout);
     const input = o.list ? { stages: stages(...o.list) } : {};
     const handle = await lab.start(model, input, o.type);
     await steer(handle, lab);
@@ -131,6 +144,22 @@ export async function recordRollouts(keep: Keep): Promise<void> {
         go = true;
       },
     );
+    await record('rollout-signed', { look: slow, watch: () => 'pass' }, { list: [SHADOW, CANARY] }, async (handle) => {
+      const signed = async (name: VoteRecord['says'], args: object = {}) =>
+        say(handle, name, { record: await writeWord(lab, handle, name, { reason: 'history' }), ...args });
+      await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
+      await signed('pause');
+      await signed('resume');
+      await signed('changePlan', { stage: { alpha: 0.1 } });
+      await signed('advance');
+    });
+    for (const [name, ofOne] of [
+      ['checked', 6],
+      ['refused', 600],
+    ] as const) {
+      await writeTraffic(lab, `units-${name}`, ofOne);
+      await record(`rollout-units-${name}`, {}, { list: [CANARY], rollout: { unit: 'customer' } });
+    }
     const blind = () => {
       throw new RangeError('the log cannot be read');
     };

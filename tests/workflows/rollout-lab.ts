@@ -24,12 +24,15 @@ import {
   type TrialLook,
   type Twin,
   type Verdict,
+  type VoteRecord,
   type Watched,
 } from '../../schemas/index.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from '../../workers/create-workers.ts';
 import { executionStateOf } from '../../workers/execution-state.ts';
+import { upload } from '../activities/housekeeping/log-bucket.ts';
 import { project, sha, spec, version } from '../bucket/examples.ts';
 import { createLocalEnv, createTimeSkippingEnv } from '../servers/temporal.ts';
+import { answer } from '../sql/log-records.ts';
 
 export type Says = Verdict['says'];
 
@@ -183,6 +186,39 @@ const CALM: Script = {
   watch: () => 'pass',
   twins: () => {},
 };
+
+/** A day's answers in the log of a model, of which one unit has so many. */
+export async function writeTraffic({ stores, env }: Lab, model: string, ofOne: number): Promise<void> {
+  const atMs = (await env.currentTimeMs()) - 3_600_000;
+  const answers = Array.from({ length: 1_200 }, (_, i) =>
+    answer(`${model}-${i}`, { model, unit: i < ofOne ? 'largest' : `unit-${i}`, answeredMs: atMs + i }),
+  );
+  await upload(stores.bucket, atMs, answers, model);
+}
+
+/** What the API writes of a word by somebody whose key it has checked. */
+export async function writeWord(
+  { stores }: Lab,
+  handle: WorkflowHandle,
+  says: VoteRecord['says'],
+  given: Partial<VoteRecord> = {},
+): Promise<string> {
+  const { runId } = await handle.describe();
+  const written = await stores.votes.create({
+    id: `${runId}-${says}-${Object.values(given).join('-')}`,
+    model: handle.workflowId.replace('rollout-', ''),
+    workflowId: handle.workflowId,
+    runId,
+    says,
+    by: 'bo',
+    keyId: 'k1',
+    reason: 'because',
+    look: '',
+    at: '2025-01-01T00:00:00Z',
+    ...given,
+  });
+  return written.key;
+}
 
 /** A project, two versions, and the first of them as champion. */
 export async function writeModel(

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rollBack } from '../../bucket/index.ts';
 import type { Look } from '../../schemas/index.ts';
 import { failureOf } from '../e2e/in-process.ts';
-import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, type Lab } from './rollout-lab.ts';
+import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, writeTraffic, type Lab } from './rollout-lab.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -100,6 +100,31 @@ describe('a rollout', () => {
       3,
     );
     expect(await routed('sixty')).toEqual([
+      { step: 'claim', champion: 1, held: true },
+      { step: 'undo', champion: 1, held: false },
+    ]);
+  });
+
+  it('asks once, before its first canary, whether one unit carries too much of it', async () => {
+    const rollout = { unit: 'customer' };
+    const list = stages(CANARY, { ...CANARY, weight: 0.5 });
+    await lab.model('even', {}, rollout);
+    await writeTraffic(lab, 'even', 6);
+    const even = await lab.start('even', { stages: list });
+    expect(await lab.result(even)).toMatchObject({ outcome: 'promoted' });
+    const { lines } = await lab.status(even);
+    expect(lines.filter((line) => line.includes('the largest unit has'))).toEqual([
+      expect.stringMatching(/has 0.5 % of 1,200 answers since .*; a canary of 5 % bears up to 1 %/),
+    ]);
+
+    await lab.model('uneven', {}, rollout);
+    await writeTraffic(lab, 'uneven', 600);
+    expect(await lab.result(await lab.start('uneven', { stages: list }))).toMatchObject({
+      outcome: 'rejected',
+      because: expect.stringContaining('one unit has 600 (50 %) of 1,200 answers'),
+      stage: 'canary',
+    });
+    expect(await routed('uneven')).toEqual([
       { step: 'claim', champion: 1, held: true },
       { step: 'undo', champion: 1, held: false },
     ]);

@@ -4,7 +4,7 @@ import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle }
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rollBack } from '../../bucket/index.ts';
 import type { Look, RecordedVote, RolloutStatus, ShadowPlan, VoteRecord } from '../../schemas/index.ts';
-import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, type Lab } from './rollout-lab.ts';
+import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, writeWord, type Lab } from './rollout-lab.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -340,23 +340,7 @@ describe('steering', () => {
     await lab.model('written', { look: () => 'undecided' });
     const handle = await lab.start('written', { stages: stages(SHADOW, { ...APPROVAL, allowUnverified: false }) });
     await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
-    const { runId } = await handle.describe();
-    const write = async (says: VoteRecord['says'], over: Partial<VoteRecord> = {}) =>
-      (
-        await lab.stores.votes.create({
-          id: `${runId}-${says}-${JSON.stringify(over).length}`,
-          model: 'written',
-          workflowId: handle.workflowId,
-          runId,
-          says,
-          by: 'bo',
-          keyId: 'k1',
-          reason: 'because',
-          look: '',
-          at: '2025-01-01T00:00:00Z',
-          ...over,
-        })
-      ).key;
+    const write = (says: VoteRecord['says'], given?: Partial<VoteRecord>) => writeWord(lab, handle, says, given);
     await say(handle, 'pause', { record: await write('pause') });
     for (const record of [
       await write('pause'),
