@@ -66,7 +66,9 @@ export function mayRollOut(question: {
       type: 'StagesDoNotFit',
       because: `stages are given, and force leaves all of them out: give one of the two. Without force version ${version} goes through the stages; with force and no stages it serves at once`,
     };
-  if (contradictions.length > 0) return { says: 'refused', type: 'StagesDoNotFit', because: contradictions.join('; ') };
+  // Force leaves the stages out, whatever they ask.
+  if (contradictions.length > 0 && !force)
+    return { says: 'refused', type: 'StagesDoNotFit', because: contradictions.join('; ') };
   if (champion === version && door !== 'promotion')
     return {
       says: 'refused',
@@ -125,8 +127,21 @@ export function rolloutContradictions(question: {
   const { spec, stages, challenger, champion } = question;
   const ofModel = spec ? stageContradictions({ ...spec, rollout: { ...spec.rollout, stages: [...stages] } }) : [];
   const ofVersions =
-    champion === undefined ? [] : stages.flatMap((stage, i) => ofTrial(stage, i, challenger, champion));
+    champion === undefined || stages.length === 0
+      ? []
+      : [...notSent(challenger, champion), ...stages.flatMap((stage, i) => ofTrial(stage, i, challenger, champion))];
   return [...ofModel.map(({ path, message }) => `stages.${path.join('.')}: ${message}`), ...ofVersions];
+}
+
+/** What the champion does not take is refused with the request, so no request has it, and no stage could be passed. */
+function notSent(challenger: Comparable, champion: Comparable): string[] {
+  const needed = Object.entries(challenger.inputs).filter(
+    ([name, { optional }]) => !optional && !Object.hasOwn(champion.inputs, name),
+  );
+  if (needed.length === 0) return [];
+  return [
+    `stages: version ${challenger.n} needs ${needed.map(([name]) => name).join(', ')}, which version ${champion.n} does not take: no request has it until version ${challenger.n} serves, so every stage would fail. Train it with optional: true there, have clients send it, and make it required later; or have everybody's requests changed at once, and serve it by force`,
+  ];
 }
 
 function ofTrial(stage: Stage, i: number, challenger: Comparable, champion: Comparable): string[] {

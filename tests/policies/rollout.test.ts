@@ -54,6 +54,7 @@ describe('mayRollOut', () => {
     const forced = { stages, champion: 1, force: true, reason: 'incident 7' };
     expect(ask({ ...forced, given: true })).toMatchObject({ says: 'refused', type: 'StagesDoNotFit' });
     expect(ask({ ...forced, stages: [], given: true })).toMatchObject({ says: 'serve' });
+    expect(ask({ ...forced, contradictions: ['stages.0.kind: no'] })).toMatchObject({ says: 'serve' });
   });
   it('advises no force where a door takes none', () => {
     const because = expect.not.stringContaining('force') as string;
@@ -92,6 +93,18 @@ describe('what stages ask and is not there', () => {
     const serving = { unitPii: false, entityPii: false, allowEventTime: true };
     expect(found(often, { challenger: version(2, { serving }) })).toEqual([]);
     expect(found(often, { champion: version(1, { serving }) })).toEqual([]);
+  });
+  it('names what no request can have, for the champion does not take it', () => {
+    const { inputs } = version(1);
+    const more = (optional: boolean) =>
+      version(2, { inputs: { ...inputs, score: { type: 'number', optional } as never } });
+    const says = /^stages: version 2 needs score, which version 1 does not take: no request has it/;
+    for (const stage of [{ kind: 'shadow' }, { kind: 'canary', weight: 0.1 }, { kind: 'bake' }])
+      expect(found([stage], { challenger: more(false) })).toEqual([expect.stringMatching(says)]);
+    expect(found([{ kind: 'bake' }], { challenger: more(true) })).toEqual([]);
+    expect(found([{ kind: 'bake' }], { challenger: more(false), champion: undefined })).toEqual([]);
+    // By force it serves, and everybody's requests change at once.
+    expect(found([], { challenger: more(false) })).toEqual([]);
   });
   it('is a pair that cannot be held against each other: another task, or personal inputs hashed otherwise', () => {
     expect(found([{ kind: 'shadow' }], { champion: version(1, { task: 'multiclass' }) })).toEqual([

@@ -601,6 +601,13 @@ describe('a trial that cannot go on', () => {
       over: undefined,
     },
     {
+      name: 'has lasted since its first day, by days',
+      plan: shadowPlan({ block: 'day', maxDuration: '8 days' }),
+      // 2016-11-22 is the 17,127th day since 1970.
+      evidence: shadowEvidence([], { maturity: maturityOf(2, { block: 17_127 }) }),
+      over: 'inconclusive',
+    },
+    {
       name: 'has lasted since its start, where nothing was asked yet',
       plan: shadowPlan({ maxWait: '5 weeks' }, { from: '2006-07-01T00:00:00.000Z' }),
       evidence: shadowEvidence([], { maturity: [], lastRequestAt: undefined }),
