@@ -467,7 +467,7 @@ async function writeWord(o: {
   said: Said;
   actor: Actor;
 }): Promise<string | undefined> {
-  const { stores, client, model, runId, actor, said } = o;
+  const { stores, model, runId, actor, said } = o;
   const workflowId = rolloutId(model);
   const look = isVoteOf(o.says) ? await lookVotedOn(o) : '';
   if (look === undefined) return undefined;
