@@ -581,16 +581,21 @@ const unlessWished = <T>(state: RolloutState, work: () => Promise<T>): Promise<T
 async function unless<T>(work: () => Promise<T>, heard: () => boolean): Promise<T | undefined> {
   const outer = CancellationScope.current();
   const [working, listening] = [new CancellationScope(), new CancellationScope()];
+  // A pause that is over again has cancelled it all the same.
+  let wasHeard = false;
   const listened = listening
     .run(() => condition(heard))
     .then(
-      () => working.cancel(),
+      () => {
+        wasHeard = true;
+        working.cancel();
+      },
       () => {},
     );
   try {
     return await working.run(work);
   } catch (error) {
-    if (wasGivenUp(error, working) && heard() && !outer.consideredCancelled) return undefined;
+    if (wasGivenUp(error, working) && wasHeard && !outer.consideredCancelled) return undefined;
     throw error;
   } finally {
     listening.cancel();

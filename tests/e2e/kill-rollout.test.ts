@@ -14,7 +14,7 @@ const after = (activity: string): Harm => ({ kill: { activity, moment: 'after' }
 /** A death is noticed after 15 seconds: two rollouts die side by side, each in other steps. */
 const DEATHS: Record<string, Harm[]> = {
   planned: [after('planTrial'), amid('watch', 1_000), after('finishRollout')],
-  looked: [after('lookAtTrial'), { killServerAt: 'approval' }, after('recordApproval'), { killAt: 'bake' }],
+  looked: [after('lookAtTrial'), { killServerAt: 'approval' }, after('recordApproval'), { killPausedAt: 'canary' }],
 };
 if (isLong) {
   DEATHS['planned'] = [
@@ -38,6 +38,7 @@ if (isLong) {
     amid('watch', 1_000),
     after('watch'),
     { killAt: 'bake' },
+    { killPausedAt: 'bake' },
     after('finishRollout'),
   ];
 }

@@ -33,6 +33,8 @@ export type Harm =
   | { kill: { activity: string; moment: Kill['moment']; afterMs?: number } }
   /** From outside, once the rollout is in the stage and is watched or waits. */
   | { killAt: 'approval' | 'canary' | 'bake' }
+  /** While what watches it is told to end, because of a pause that is over before its death is noticed. */
+  | { killPausedAt: 'canary' | 'bake' }
   | { killServerAt: 'approval' | 'bake' };
 
 /** What a rollout leaves, but for times. */
@@ -122,16 +124,26 @@ export class KilledRollout {
           `the process did not come to ${harm.kill.activity}: ${code ?? signal}\n${this.#program.printed().slice(-2000)}`,
         );
     } else {
-      const kind = 'killAt' in harm ? harm.killAt : harm.killServerAt;
+      const kind = 'killAt' in harm ? harm.killAt : 'killPausedAt' in harm ? harm.killPausedAt : harm.killServerAt;
       await this.#reached(handle, kind);
       if ('killServerAt' in harm) {
         await this.#server.kill();
         await this.#server.start();
         if (!next || !('kill' in next)) return;
       }
+      if ('killPausedAt' in harm) await this.#pause(handle);
       await this.#program.end('SIGKILL');
+      if ('killPausedAt' in harm) await handle.signal('resume', { by: 'bo', reason: 'go on' });
     }
     this.#program = launchWorkers({ ...this.#place, ...killOf(next) });
+  }
+
+  async #pause(handle: WorkflowHandle): Promise<void> {
+    await handle.signal('pause', { by: 'bo', reason: 'wait' });
+    await until(async () => (await statusOf(handle))?.state === 'paused' || undefined, {
+      withinMs: WITHIN_MS,
+      otherwise: () => 'it was not paused',
+    });
   }
 
   async #reached(handle: WorkflowHandle, kind: string): Promise<void> {
@@ -165,6 +177,7 @@ export class KilledRollout {
     const head = (await serving.current(MODEL))!;
     const routed: object[] = [];
     for await (const { cause, serving: is } of serving.history(head)) {
+      if (cause.step.includes('-renew-')) continue; // the same again, after a pause
       const { holder, canary, ...rest } = is;
       routed.unshift({ step: cause.step, ...rest, canary: canary?.weight, held: holder !== undefined });
     }
