@@ -93,9 +93,8 @@ type Job =
  *
  *   one job in the child at a time:  load, else canary rows (at most 64), else shadow rows (at most 32)
  *
- * Rows that arrive together go together, and so do those that come while a job runs; a lone request never waits for
- * others. A child that hangs, takes too much memory or ends by itself is replaced after 100 ms, twice that, and so on up
- * to 30 s.
+ * Rows that come while a job runs wait, and go together when it ends; a lone request never waits for others. A child
+ * that hangs, takes too much memory or ends by itself is replaced after 100 ms, twice that, and so on up to 30 s.
  */
 export class Challenger {
   private readonly o: ChallengerOptions;
@@ -111,7 +110,6 @@ export class Challenger {
   private restart: NodeJS.Timeout | undefined;
   private deathsInARow = 0;
   private underway: Job | undefined;
-  private awaited: NodeJS.Immediate | undefined;
   private lastWasLoad = false;
   private jobs = 0;
   private stopped = false;
@@ -184,7 +182,7 @@ export class Challenger {
       };
       const deadline = setTimeout(() => this.tooLate(call, deadlineMs), deadlineMs);
       this.canaries.add(call);
-      this.soon();
+      this.next();
     });
   }
 
@@ -222,7 +220,7 @@ export class Challenger {
     if (missing !== undefined) queueMicrotask(() => call.finish(threw(missing)));
     else if (rows.rows > 0) {
       this.shadows.add(call);
-      this.soon();
+      this.next();
     }
     return 'taken';
   }
@@ -292,15 +290,6 @@ export class Challenger {
 
   private close(): void {
     this.life?.end('ended', 'no challenger is wanted any more');
-  }
-
-  /** Once what has arrived by now was read: a message costs as much as many rows. */
-  private soon(): void {
-    if (this.awaited || this.underway) return;
-    this.awaited = setImmediate(() => {
-      this.awaited = undefined;
-      this.next();
-    });
   }
 
   /** Gives the child its next job, if it has none. */
