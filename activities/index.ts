@@ -10,6 +10,7 @@ import { createPlanRun } from './pipeline/plan.ts';
 import { createExportGraph, createForgetCheckpoints, createRecordRun, createRegister } from './pipeline/register.ts';
 import { createIngest, createSealTrainingRows } from './pipeline/rows.ts';
 import { createSplitTrainingRows } from './pipeline/split.ts';
+export type { GivenWord } from './rollout/approve.ts';
 import { createCheckVote, createCheckWord, createRecordApproval } from './rollout/approve.ts';
 import { createCheckChange } from './rollout/check-change.ts';
 import { createCheckUnits } from './rollout/check-units.ts';

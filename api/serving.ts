@@ -172,10 +172,11 @@ export function createServing(options: ServingOptions): ServingApp {
       });
     } catch (error) {
       const fields = problemOf(error instanceof DeadlinePassed ? deadlinePassed() : error);
+      const by = error instanceof NotAnswered ? error : undefined;
+      if (by) version = by.version;
       const noted = { requestId: id, model, version };
       if (fields.status === 500) log.error({ ...noted, err: error }, 'prediction failed');
-      const by = error instanceof NotAnswered ? error : undefined;
-      metrics.refused(version === undefined ? undefined : model, by?.version ?? version, by?.assigned, fields.status);
+      metrics.refused(version === undefined ? undefined : model, version, by?.assigned, fields.status);
       const ms = Math.round((performance.now() - from) * 100) / 100;
       log.info({ ...noted, status: fields.status, type: fields.type, ms }, 'request refused');
       const versionHeader: Record<string, string> =

@@ -1,7 +1,7 @@
 /**
  * May a version go to traffic the way it was asked to?
  *
- * - Stages that do not fit the model are refused.
+ * - Stages that do not fit the model or its two versions are refused, unless they are left out by force.
  * - With stages it goes through them; a first version has nothing to be held against, and is served at once.
  * - Without stages a version is served at once: right for a first version, and refused (NeedsStages) where the model
  *   has a champion, unless somebody forces it and says why.
@@ -140,7 +140,7 @@ function notSent(challenger: Comparable, champion: Comparable): string[] {
   );
   if (needed.length === 0) return [];
   return [
-    `stages: version ${challenger.n} needs ${needed.map(([name]) => name).join(', ')}, which version ${champion.n} does not take: no request has it until version ${challenger.n} serves, so every stage would fail. Train it with optional: true there, have clients send it, and make it required later; or have everybody's requests changed at once, and serve it by force`,
+    `stages: version ${challenger.n} needs ${needed.map(([name]) => name).join(', ')}, no input of version ${champion.n}: no request has it as one until version ${challenger.n} serves, so every stage would fail. Train it with optional: true there, have clients send it, and make it required later; or have everybody's requests changed at once, and serve it by force`,
   ];
 }
 

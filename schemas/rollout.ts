@@ -99,6 +99,7 @@ export const VoteRecord = z
     keyId: z.string(),
     reason: z.string(),
     look: z.string().describe('Hash of the look that a vote is on, or nothing'),
+    stage: z.record(z.string(), z.unknown()).optional().describe('What changePlan names'),
     at: z.iso.datetime(),
   })
   .meta({ id: 'VoteRecord' });

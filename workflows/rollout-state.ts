@@ -52,6 +52,8 @@ export class RolloutState {
   /** Whose vote is being checked. */
   readonly hearing = new Set<string>();
   paused: (Steer & { at: string }) | undefined;
+  /** Records of words that were said: each counts once. */
+  readonly spent = new Set<string>();
   /** Time spent paused, before the pause that is. */
   pausedMs = 0;
   wish: (Steer & { to: 'advance' | 'rollback' }) | undefined;

@@ -341,7 +341,7 @@ async function awaitWord(state: RolloutState, asked: Asked, trial: Trial | undef
       const ref = await record(state, asked, {});
       if (ref.verdict.says === 'fail')
         return { outcome: 'rejected', because: ref.verdict.because, by: vote.by, look: ref.key };
-      if (ref.verdict.says === 'pass') approved = { ref, by: vote.by };
+      if (ref.verdict.says === 'pass') approved = { ref, by: vote.verified ? vote.by : `${vote.by} (unverified)` };
     }
     if (approved && !state.paused) {
       state.cites = approved.ref.key;

@@ -13,21 +13,27 @@ import {
   defineQuery,
   defineSignal,
   defineUpdate,
+  isCancellation,
   proxyActivities,
   setHandler,
 } from '@temporalio/workflow';
 import { rootCause } from '@temporalio/common';
 import * as z from 'zod';
-import type { PipelineActivities } from '../activities/index.ts';
+import type { GivenWord, PipelineActivities } from '../activities/index.ts';
 import { ChangePlan, Steer, Vote, type RecordedVote, type RolloutStatus, type ShadowPlan } from '../schemas/index.ts';
 import { now, OUR_MISTAKES } from './manners.ts';
 import { nameOf, type RolloutState, type Trial } from './rollout-state.ts';
 
-const { checkVote, checkWord, checkChange } = proxyActivities<PipelineActivities>({
+const asking = {
   startToCloseTimeout: '30 seconds', // a few objects read
   scheduleToCloseTimeout: '10 minutes', // then the person is told, and says it again
   heartbeatTimeout: '15 seconds', // a dead worker's step goes to another within seconds
   retry: { nonRetryableErrorTypes: OUR_MISTAKES },
+} as const;
+const { checkVote, checkChange } = proxyActivities<PipelineActivities>(asking);
+const { checkWord } = proxyActivities<PipelineActivities>({
+  ...asking,
+  scheduleToCloseTimeout: '20 seconds', // whoever holds a version up, or takes it back, is not kept waiting by a bucket
 });
 
 const MOST_VOTES = 100;
@@ -69,16 +75,26 @@ export function hear(state: RolloutState): void {
       defineUpdate<RolloutStatus, [Steer]>(name),
       (given) => {
         const parsed = read(Steer, given);
+        const { at } = state;
         const act = (said: Steer) => {
-          stop(whyNotSteer(state, name)); // it may have moved on while the word was checked
+          // It may have moved on while the word was checked: whoever sends it on means the stage that it was in.
+          stop(whyNotSteer(state, name));
+          if (name === 'advance' && state.at !== at) stop(`it has gone on to ${nameOf(state.stage!)} meanwhile`);
           steer(state, name, said);
           return state.status();
         };
         return parsed.record === undefined
-          ? act(nobodys(state, name, parsed))
-          : signed(state, name, parsed, parsed.record).then(act);
+          ? act(unverified(parsed))
+          : signed(state, { ...parsed, says: name, record: parsed.record }).then((by) => act({ ...parsed, by }));
       },
-      { description, validator: (given) => (read(Steer, given), stop(whyNotSteer(state, name))) },
+      {
+        description,
+        // Not asked again where a history is replayed, in which it may have been taken.
+        validator: (given) => {
+          const { record } = read(Steer, given);
+          stop(whyNotSteer(state, name) ?? (record === undefined ? whyNotNobodys(state, name) : undefined));
+        },
+      },
     );
     setHandler(
       defineSignal<[unknown]>(name),
@@ -86,7 +102,8 @@ export function hear(state: RolloutState): void {
         bySignal(state, name, given, () => {
           const parsed = read(Steer, given);
           stop(whyNotSteer(state, name));
-          steer(state, name, nobodys(state, name, parsed));
+          stop(whyNotNobodys(state, name));
+          steer(state, name, unverified(parsed));
         }),
       { description },
     );
@@ -95,53 +112,68 @@ export function hear(state: RolloutState): void {
   setHandler(
     defineUpdate<RolloutStatus, [ChangePlan]>('changePlan'),
     async (given) => {
-      const parsed = read(ChangePlan, given);
-      const { record } = parsed;
-      const said =
-        record === undefined ? nobodys(state, 'changePlan', parsed) : await signed(state, 'changePlan', parsed, record);
-      await changePlan(state, given, said);
+      const { by, reason, record } = read(ChangePlan, given);
+      const { stage } = given; // a schema's defaults are no wish of the person
+      const who =
+        record === undefined
+          ? unverified({ by }).by
+          : await signed(state, { says: 'changePlan', by, reason, stage, record });
+      await changePlan(state, given, who);
       return state.status();
     },
-    { description, validator: (given) => stop(whyNoChange(state, given)) },
+    {
+      description,
+      validator: (given) => {
+        const { record } = read(ChangePlan, given);
+        stop(whyNoChange(state, given) ?? (record === undefined ? whyNotNobodys(state, 'changePlan') : undefined));
+      },
+    },
   );
   setHandler(
     defineSignal<[ChangePlan]>('changePlan'),
     (given) =>
       bySignal(state, 'changePlan', given, async () => {
         stop(whyNoChange(state, given));
-        await changePlan(state, given, nobodys(state, 'changePlan', read(ChangePlan, given)));
+        stop(whyNotNobodys(state, 'changePlan'));
+        await changePlan(state, given, unverified(read(ChangePlan, given)).by);
       }),
     { description },
   );
 }
 
-interface Words {
-  by: string;
-  reason: string;
-}
-
-/** Of somebody whose key the API had checked, where it wrote down this very word; else nobody's. */
-async function signed<T extends Words>(
-  state: RolloutState,
-  name: Steering | 'changePlan',
-  given: T,
-  record: string,
-): Promise<T> {
-  const { by, reason } = given;
-  const summary = `Is ${name} of ${by} what the API wrote down?`;
-  const isSigned = await checkWord.executeWithOptions({ summary }, [state.open!, { says: name, by, reason, record }]);
-  return isSigned ? given : nobodys(state, name, given);
-}
-
 /**
- * Whoever can reach Temporal can speak under any name, and what is kept of it says so. It may hold a version up, or take it
- * back; what lets one go on is a word like a vote.
+ * Whose word it is: of somebody whose key the API had checked, where it wrote down this very word, which is said once; else
+ * nobody's.
  */
-function nobodys<T extends Words>({ open }: RolloutState, name: Steering | 'changePlan', given: T): T {
-  if (!open?.allowUnverified && (name === 'advance' || name === 'changePlan'))
-    stop('nobody has checked who says so, and here that is asked for: say it over the API, with a key');
-  return { ...given, by: `${given.by.slice(0, MOST_NAME)} (unverified)` };
+async function signed(state: RolloutState, word: GivenWord): Promise<string> {
+  const { says, by, record } = word;
+  const summary = `Is ${says} of ${by} what the API wrote down?`;
+  const whyNot = whyNotNobodys(state, says);
+  let isWritten = false;
+  try {
+    isWritten = await checkWord.executeWithOptions({ summary }, [state.open!, word]);
+  } catch (error) {
+    if (whyNot !== undefined || isCancellation(error)) throw error;
+  }
+  if (isWritten && !state.spent.has(record)) {
+    state.spent.add(record);
+    return by;
+  }
+  stop(whyNot);
+  return unverified({ by }).by;
 }
+
+/** Whoever can reach Temporal can speak under any name: what is kept of it says so. */
+const unverified = <T extends { by: string }>(given: T): T => ({
+  ...given,
+  by: `${given.by.slice(0, MOST_NAME)} (unverified)`,
+});
+
+/** Anybody may hold a version up, or take it back; what lets one go on is a word like a vote. */
+const whyNotNobodys = ({ open }: RolloutState, name: Steering | 'changePlan'): string | undefined =>
+  open?.allowUnverified || (name !== 'advance' && name !== 'changePlan')
+    ? undefined
+    : 'nobody has checked who says so, and here that is asked for: say it over the API, with a key';
 
 const MOST_NAME = 180;
 
@@ -264,7 +296,8 @@ function whyNoChange(state: RolloutState, given: unknown): string | undefined {
 }
 
 /** What is named changes, the rest stays as pinned. Evidence is gathered anew: sums under another plan mean something else. */
-async function changePlan(state: RolloutState, given: unknown, { by, reason, stage }: ChangePlan): Promise<void> {
+async function changePlan(state: RolloutState, given: unknown, by: string): Promise<void> {
+  const { reason, stage } = read(ChangePlan, given);
   // A schema's defaults are no wish of the person.
   const named = Object.keys((given as { stage: object }).stage);
   const changes = Object.fromEntries(Object.entries(stage).filter(([name]) => named.includes(name)));

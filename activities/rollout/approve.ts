@@ -37,7 +37,7 @@ export const createCheckVote = ({ stores }: Context) => ({
   ): Promise<RecordedVote> {
     const { says, by, reason, at, look } = vote;
     const record = vote.record === undefined ? undefined : await stores.votes.read(vote.record);
-    const isIts = isOf(record, rollout, vote);
+    const isIts = isOf(record, rollout, { says, by, reason });
     const verified = isIts && (plan?.sha256 === undefined || record!.look === plan.sha256);
     const unlike =
       vote.record === undefined || verified
@@ -73,17 +73,18 @@ export interface GivenWord extends Omit<Word, 'says'> {
   record: string;
 }
 
-type Word = Pick<VoteRecord, 'says' | 'by' | 'reason'>;
+type Word = Pick<VoteRecord, 'says' | 'by' | 'reason' | 'stage'>;
 
-/** A record counts for one word, said once, to one run. */
-const isOf = (record: VoteRecord | undefined, rollout: OpenRollout, { says, by, reason }: Word): boolean =>
+/** A record is of one word to one run, and all that it says. */
+const isOf = (record: VoteRecord | undefined, rollout: OpenRollout, { says, by, reason, stage }: Word): boolean =>
   record !== undefined &&
   record.model === rollout.model &&
   record.workflowId === rollout.workflowId &&
   record.runId === rollout.runId &&
   record.says === says &&
   record.by === by &&
-  record.reason === reason;
+  record.reason === reason &&
+  isDeepStrictEqual(record.stage, stage);
 
 /** Writes what people said of a rollout, and what follows, as a look. Safe to repeat: the same `now` is the same look. */
 export const createRecordApproval = ({ stores, build }: Context) => ({

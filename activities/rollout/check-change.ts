@@ -16,8 +16,9 @@ export const createCheckChange = ({ stores }: Pick<Context, 'stores'>) => ({
       stores.projects.at(model, project.n),
     ]);
     if (!challenger || !champion) return { refused: `one of ${model}'s two versions is not there any more` };
-    const found = rolloutContradictions({ spec: applied?.spec, stages: [plan.stage], challenger, champion });
-    // Of one stage, which is named so by the person who changes it.
-    return found.length === 0 ? {} : { refused: found.map((line) => line.replace('stages.0.', 'stage.')).join('; ') };
+    const found = rolloutContradictions({ spec: applied?.spec, stages: [plan.stage], challenger, champion })
+      // Of this one stage, which is named so by the person who changes it.
+      .flatMap((line) => (line.startsWith('stages.0.') ? line.replace('stages.0.', 'stage.') : []));
+    return found.length === 0 ? {} : { refused: found.join('; ') };
   },
 });

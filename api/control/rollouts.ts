@@ -392,7 +392,7 @@ export interface Said {
 }
 
 /**
- * Says something to the running rollout of a model. A vote of somebody whose key was checked is first written down, which
+ * Says something to the running rollout of a model. A word of somebody whose key was checked is first written down, which
  * is what the rollout takes for verified.
  *
  * @param o.id  of the request: the same again by the same person is said once
@@ -411,7 +411,9 @@ export async function tellRollout(
     const { stage, ...vote } = said;
     const isVote = isVoteOf(word);
     const update = word === 'change-plan' ? 'changePlan' : word;
-    const record = actor && (await writeWord({ ...o, client, model, runId, says: update, said, actor }));
+    const writing = actor && writeWord({ ...o, client, model, runId, says: update, said, actor });
+    // Whoever holds a version up, or takes it back, is heard without a record too.
+    const record = await (word === 'pause' || word === 'rollback' ? writing?.catch(() => undefined) : writing);
     const given = { ...vote, ...(stage && { stage }), ...(record !== undefined && { record }) };
     let answer: unknown;
     try {
@@ -482,6 +484,7 @@ async function writeWord(o: {
     keyId: actor.keyId,
     reason: said.reason,
     look,
+    ...(o.says === 'changePlan' && { stage: { ...said.stage } }),
     at: o.now.toISOString(),
   });
   return written.key;

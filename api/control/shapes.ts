@@ -229,7 +229,7 @@ export const Steered = z
     runId: z.string(),
     says: z.string(),
     vote: RecordedVote.optional(),
-    record: z.string().optional().describe('Key of the vote, where a key said whose it is'),
+    record: z.string().optional().describe('Key of what was written down of it, where a key said whose it is'),
     status: RolloutStatus.optional(),
   })
   .meta({ id: 'Steered' });

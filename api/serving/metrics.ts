@@ -17,7 +17,7 @@ export interface Observed {
 
 /** What /metrics says, in Prometheus' text. Names are a promise: dashboards and alerts rest on them. */
 export class Metrics {
-  readonly registry = new Registry();
+  private readonly registry = new Registry();
   private readonly requests: Counter;
   private readonly latency: Histogram;
   private readonly graph: Histogram;
@@ -231,17 +231,20 @@ class Series {
 
   add(latencySeconds: number, graphSeconds: number): void {
     this.latencies.push(latencySeconds);
-    if (this.graphs.push(graphSeconds) === 512) this.pass();
+    if (this.graphs.push(graphSeconds) >= MANY) this.pass();
   }
 
   pass(): void {
-    this.answered.inc(this.latencies.length);
-    for (const seconds of this.latencies) this.latency.observe(seconds);
-    for (const seconds of this.graphs) this.graph.observe(seconds);
+    const { latencies, graphs } = this;
     this.latencies = [];
     this.graphs = [];
+    this.answered.inc(latencies.length);
+    for (const seconds of latencies) this.latency.observe(seconds);
+    for (const seconds of graphs) this.graph.observe(seconds);
   }
 }
+
+const MANY = 512;
 
 interface Labelled {
   observe(value: number): void;

@@ -92,22 +92,23 @@ export async function predict(question: Question, context: PredictContext): Prom
     );
 
   const first = rows[0]!;
+  const { assigned: ofFirst } = first.routed;
+  const assigned = rows.every(({ routed }) => routed.assigned === ofFirst) ? ofFirst : 'mixed';
   let said: Record<string, unknown>;
   if (asked.many && !rows.every(hasThrown)) {
     said = { predictions: answers.map((answer, i) => answerBody(version, asked.rows[i]!, answer, rows[i]!, first)) };
   } else {
     const answer = answers[0]!;
-    if ('error' in answer) throw beyondReason(asked, answer.error) ?? notAnswered(first, answer.error);
+    if ('error' in answer) throw beyondReason(asked, answer.error) ?? notAnswered(first, assigned, answer.error);
     said = answerBody(version, asked.rows[0]!, answer, first, first);
   }
   said['model'] = version.model;
   said['version'] = first.version.n;
   said['revision'] = current.revision.n;
   said['requestId'] = requestId;
-  const { assigned } = first.routed;
   return {
     body: said,
-    assigned: rows.every(({ routed }) => routed.assigned === assigned) ? assigned : 'mixed',
+    assigned,
     version: first.version.n,
     latencyMs,
     graphMs: first.graphMs,
@@ -245,18 +246,18 @@ function beyondReason(asked: Asked, because: string): ProblemError | undefined {
 export class NotAnswered extends ProblemError {
   readonly assigned: string;
   readonly version: number;
-  constructor({ routed, version }: ScoredRow, problem: ProblemFields) {
+  constructor(version: number, assigned: string, problem: ProblemFields) {
     super(problem);
-    this.assigned = routed.assigned;
-    this.version = version.n;
+    this.assigned = assigned;
+    this.version = version;
   }
 }
 
-function notAnswered(row: ScoredRow, because: string): NotAnswered {
+function notAnswered(row: ScoredRow, assigned: string, because: string): NotAnswered {
   const { version, reason } = row;
   const { model, n } = version;
   if (reason === 'forced')
-    return new NotAnswered(row, {
+    return new NotAnswered(n, assigned, {
       status: 500,
       type: 'forced-version-failed',
       title: 'The version that was asked for gave no answer',
@@ -264,7 +265,7 @@ function notAnswered(row: ScoredRow, because: string): NotAnswered {
       next: 'Leave the header x-gauntlet-force-version out to be answered as everybody is.',
     });
   const threw = hasThrown(row);
-  return new NotAnswered(row, {
+  return new NotAnswered(n, assigned, {
     status: 500,
     type: threw ? 'model-failed' : 'no-finite-answer',
     title: threw ? 'The model failed' : 'The model gave no finite answer',

@@ -100,6 +100,8 @@ describe('the prediction log of a replica', () => {
       `${KILLS} kills at ${rates.map((rate) => rate.toFixed(0)).join(', ')} requests/s: of ${client.answered.length} answers ${lost.count} are lost, the oldest ${lost.oldestMs.toFixed(0)} ms before its kill`,
     );
     expect(lost.violations).toEqual([]);
+    // A slower machine has not shown what is said of 2,000.
+    if (isLong) expect(Math.min(...rates)).toBeGreaterThan(1_800);
   }, 240_000);
 
   it('that is told to stop under load finishes what it accepted, and all of it is in the bucket', async () => {

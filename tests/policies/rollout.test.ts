@@ -98,7 +98,7 @@ describe('what stages ask and is not there', () => {
     const { inputs } = version(1);
     const more = (optional: boolean) =>
       version(2, { inputs: { ...inputs, score: { type: 'number', optional } as never } });
-    const says = /^stages: version 2 needs score, which version 1 does not take: no request has it/;
+    const says = /^stages: version 2 needs score, no input of version 1: no request has it as one/;
     for (const stage of [{ kind: 'shadow' }, { kind: 'canary', weight: 0.1 }, { kind: 'bake' }])
       expect(found([stage], { challenger: more(false) })).toEqual([expect.stringMatching(says)]);
     expect(found([{ kind: 'bake' }], { challenger: more(true) })).toEqual([]);

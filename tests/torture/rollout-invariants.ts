@@ -138,8 +138,10 @@ function wrongEnds(revisions: Revision[], rollouts: Went[]): string[] {
     if (isLast && outcome !== 'promoted')
       violations.push(`not promoted: ${said}, undisturbed, was ${outcome}: ${because}`);
     if (outcome === 'promoted' && !GOOD.includes(version)) violations.push(`harmful champion: ${said} was promoted`);
-    // A version that serves already is promoted without a revision.
-    const last = own.at(-1) ?? revisions.findLast(({ committedAt }) => Date.parse(committedAt) <= closedMs);
+    // A version that serves already is promoted without a revision of the rollout's.
+    const served = ({ committedAt, serving }: Revision) =>
+      serving.champion === version && Date.parse(committedAt) <= closedMs;
+    const last = own.at(-1) ?? revisions.findLast(served);
     if (own.length > 0 && last?.serving.holder !== undefined && outcome !== 'overtaken')
       violations.push(`left routed: ${said} was ${outcome}, and its last revision is ${JSON.stringify(last)}`);
     if (outcome === 'overtaken') continue;

@@ -146,7 +146,7 @@ export async function recordRollouts(keep: Keep): Promise<void> {
     );
     await record('rollout-signed', { look: slow, watch: () => 'pass' }, { list: [SHADOW, CANARY] }, async (handle) => {
       const signed = async (name: VoteRecord['says'], args: object = {}) =>
-        say(handle, name, { record: await writeWord(lab, handle, name, { reason: 'history' }), ...args });
+        say(handle, name, { record: await writeWord(lab, handle, name, { reason: 'history', ...args }), ...args });
       await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
       await signed('pause');
       await signed('resume');

@@ -63,6 +63,7 @@ describe('golden histories', () => {
       'rollout-signed.json',
       'rollout-units-checked.json',
       'rollout-units-refused.json',
+      'rollout-unsigned-words.json',
       'training-pipeline-halted-at-expectations.json',
       'training-pipeline-halted-at-gate.json',
       'training-pipeline-promoted.json',

@@ -76,7 +76,7 @@ async function wholeStory(lab: Lab): Promise<void> {
   });
   const canary = (await lab.stores.serving.at(result.revision! - 3))!;
   expect(canary.look).toMatch(/-approval\.json$/);
-  expect(canary.by).toBe('bo');
+  expect(canary.by).toBe('bo (unverified)');
 }
 
 describe('a rollout', () => {

@@ -3,7 +3,14 @@ import type { AddressInfo } from 'node:net';
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rollBack } from '../../bucket/index.ts';
-import type { Look, RecordedVote, RolloutStatus, ShadowPlan, VoteRecord } from '../../schemas/index.ts';
+import {
+  UserError,
+  type Look,
+  type RecordedVote,
+  type RolloutStatus,
+  type ShadowPlan,
+  type VoteRecord,
+} from '../../schemas/index.ts';
 import { APPROVAL, BAKE, CANARY, SHADOW, stages, startLab, until, writeWord, type Lab } from './rollout-lab.ts';
 
 let lab: Lab;
@@ -336,12 +343,14 @@ describe('steering', () => {
     expect(await lab.result(handle)).toMatchObject({ outcome: 'rolled back' });
   });
 
-  it('knows whose a word is by what the API wrote of it, of that very word', async () => {
+  it('knows whose a word is by what the API wrote of it: of that very word, once', async () => {
     await lab.model('written', { look: () => 'undecided' });
     const handle = await lab.start('written', { stages: stages(SHADOW, { ...APPROVAL, allowUnverified: false }) });
     await until(async () => (await lab.status(handle)).look?.kind === 'shadow');
     const write = (says: VoteRecord['says'], given?: Partial<VoteRecord>) => writeWord(lab, handle, says, given);
+    const nobody = 'nobody has checked who says so';
     await say(handle, 'pause', { record: await write('pause') });
+    // Of another word, person, reason, run; or no record at all.
     for (const record of [
       await write('pause'),
       await write('advance', { by: 'cy' }),
@@ -350,9 +359,13 @@ describe('steering', () => {
       'votes/written/none.json',
       'looks/written/none.json',
     ])
-      expect(await refusal(say(handle, 'advance', { record })), record).toContain('nobody has checked who says so');
+      expect(await refusal(say(handle, 'advance', { record })), record).toContain(nobody);
     await say(handle, 'resume', { record: 'votes/written/none.json' });
-    await say(handle, 'changePlan', { record: await write('changePlan'), stage: { alpha: 0.2 } });
+    const stage = { alpha: 0.2 };
+    const record = await write('changePlan', { stage });
+    expect(await refusal(say(handle, 'changePlan', { record, stage: { alpha: 0.1 } }))).toContain(nobody);
+    await say(handle, 'changePlan', { record, stage });
+    expect(await refusal(say(handle, 'changePlan', { record, stage }))).toContain(nobody);
     await say(handle, 'advance', { record: await write('advance') });
     expect(await lab.asked(handle)).toMatchObject({ at: 1 });
     await say(handle, 'rollback', { record: await write('rollback') });
@@ -365,6 +378,43 @@ describe('steering', () => {
       'advance by bo: because',
     ])
       expect(lines).toContainEqual(expect.stringContaining(line));
+  });
+
+  it('sends on from the stage in which it was said, and not from the next', async () => {
+    let pass: 'pass' | undefined;
+    const { asked: calls } = await lab.model('gone-on', { watch: () => (calls.length > 1 ? undefined : pass) });
+    const handle = await lab.start('gone-on', { stages: stages(CANARY, { ...CANARY, weight: 0.5 }) });
+    await until(async () => calls.length === 1);
+    const { votes } = lab.stores;
+    const read = votes.read.bind(votes);
+    const record = await writeWord(lab, handle, 'advance');
+    votes.read = async (key) => {
+      pass = 'pass';
+      await until(async () => calls.length === 2);
+      return read(key);
+    };
+    try {
+      expect(await refusal(say(handle, 'advance', { record }))).toContain('it has gone on to canary 50 % meanwhile');
+    } finally {
+      votes.read = read;
+    }
+    await say(handle, 'rollback');
+    expect(await lab.result(handle)).toMatchObject({ outcome: 'rolled back' });
+  });
+
+  it('is heard without its record where that cannot be read, if it takes a version back', async () => {
+    const { asked: calls } = await lab.model('unread', { watch: () => undefined });
+    const handle = await lab.start('unread', { stages: stages(CANARY) });
+    await until(async () => calls.length === 1);
+    const { votes } = lab.stores;
+    const read = votes.read.bind(votes);
+    votes.read = () => Promise.reject(new UserError('BucketUnreachable', 'the bucket is away'));
+    try {
+      await say(handle, 'rollback', { record: await writeWord(lab, handle, 'rollback') });
+    } finally {
+      votes.read = read;
+    }
+    expect(await lab.result(handle)).toMatchObject({ because: 'bo (unverified): because' });
   });
 
   it('holds a canary that nobody asks until a person says how to go on', async () => {

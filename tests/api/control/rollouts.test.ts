@@ -257,6 +257,20 @@ describe('what is said to it', () => {
     expect((await stores.serving.current(MODEL))!.serving).toEqual({ champion: 2, previous: 1, shadows: [] });
   });
 
+  it('of somebody whose key was checked sends it on where votes must be verified, of nobody it does not', async () => {
+    await work({ embedded: false });
+    await begin({ stages: [{ kind: 'bake' as const }] });
+    await untilState('running');
+    expect(await refused(client.advance(MODEL, { by: 'eve', reason: 'go' }))).toMatchObject({
+      status: 409,
+      detail: expect.stringContaining('nobody has checked who says so'),
+    });
+    client = as(await keyOf('ana', 'operate'));
+    await client.advance(MODEL, { reason: 'go' });
+    const { result } = await untilState('completed');
+    expect(result).toMatchObject({ outcome: 'promoted', because: 'advanced by ana: go' });
+  });
+
   it('without a key is kept as of somebody unverified', async () => {
     await work();
     await begin();
