@@ -3,7 +3,7 @@
  *
  * - Coverage is the rows with an outcome, of those that are due. Outcomes that came early count nowhere.
  * - A row is due a day after it has matured, so that labels have had the time to arrive.
- * - More than 2 % of a block's due rows without an outcome, where silence means nothing: no data. A block is judged from 20
+ * - More than 2 % of a block's due rows without an outcome, where silence means nothing: no data. A block is judged from 50
  *   due rows on; those of fewer are judged together.
  * - More than 5 % of the due rows without a score of both versions: no data.
  * - A row whose maturing date cannot be told never matures, and counts as unseen.
@@ -13,8 +13,8 @@ import type { MaturityCell, RuleResult, ShadowEvidence } from '../schemas/index.
 import { blockName, count, grouped, percent, read, show } from './words.ts';
 
 const MOST_OVERDUE = 0.02;
-/** Of fewer, one that is late is more than the limit. */
-const LEAST_DUE = 20;
+/** Of fewer, a single one would be above it: one outcome that was lost must not stop a trial for good. */
+const LEAST_DUE = 1 / MOST_OVERDUE;
 const MOST_UNSCORED = 0.05;
 const MOST_NAMED = 3;
 

@@ -53,18 +53,19 @@ describe('the ground-truth clock', () => {
   });
 
   it.each([
-    ['one of 19 due rows says nothing about a week', 1, { matured: 19, overdue: 1 }, 'pass'],
-    ['one of 20 does', 1, { matured: 20, overdue: 1 }, 'no-data'],
-    ['weeks of few rows are judged together', 3, { matured: 10, overdue: 1 }, 'no-data'],
+    ['one of 49 due rows says nothing about a week', 1, { matured: 49, overdue: 1 }, 'pass'],
+    ['nor does one of 50', 1, { matured: 50, overdue: 1 }, 'pass'],
+    ['two of 50 do', 1, { matured: 50, overdue: 2 }, 'no-data'],
+    ['weeks of few rows are judged together', 6, { matured: 10, overdue: 1 }, 'no-data'],
     ['and may be within the limit', 30, { matured: 10, overdue: 0 }, 'pass'],
   ] as const)('overdue: %s', (_, weeks, cell, says) => {
     expect(labelsRule(shadowEvidence([], { maturity: cellsOf(weeks, cell) }), 'week').says).toBe(says);
   });
 
   it('says of weeks of few rows that it is these', () => {
-    const maturity = cellsOf(3, { matured: 10, overdue: 1 });
+    const maturity = cellsOf(6, { matured: 10, overdue: 1 });
     expect(labelsRule(shadowEvidence([], { maturity }), 'week').because).toMatchInlineSnapshot(
-      `"3 of 30 due rows of the weeks with fewer than 20 of them (10 %) have no outcome, at most 2 % may lack one"`,
+      `"6 of 60 due rows of the weeks with fewer than 50 of them (10 %) have no outcome, at most 2 % may lack one"`,
     );
   });
 
