@@ -112,7 +112,7 @@ export function labelsRule(evidence: ShadowEvidence, unit: BlockUnit): RuleResul
   const { due, labelled, overdue } = maturityOf(evidence);
   if (!Number.isFinite(due + labelled + overdue))
     return { rule, says: 'no-data', because: 'due rows and their outcomes were not all counted' };
-  if (due === 0) return { rule, says: 'no-data', because: 'no row is due yet: nothing has matured' };
+  if (due < 1) return { rule, says: 'no-data', because: 'no row is due yet: nothing has matured' };
   const worst = worstBlock(evidence.maturity);
   if (worst && worst.overdue / worst.due > MOST_OVERDUE)
     return {

@@ -152,7 +152,11 @@ describe.concurrent('one canary beside others', () => {
     await bench.followed('steered', result.revision!);
     await asking.end();
     expect(asking.failures()).toEqual([]);
-    expect(result).toMatchObject({ outcome: 'rolled back', stage: 'bake', because: 'ana (unverified): second thoughts' });
+    expect(result).toMatchObject({
+      outcome: 'rolled back',
+      stage: 'bake',
+      because: 'ana (unverified): second thoughts',
+    });
     expect((await bench.stores.serving.current('steered'))!.serving).toMatchObject({ champion: 1 });
   });
 
