@@ -138,14 +138,22 @@ function wrongEnds(revisions: Revision[], rollouts: Went[]): string[] {
     if (isLast && outcome !== 'promoted')
       violations.push(`not promoted: ${said}, undisturbed, was ${outcome}: ${because}`);
     if (outcome === 'promoted' && !GOOD.includes(version)) violations.push(`harmful champion: ${said} was promoted`);
-    // A version that serves already is promoted without a revision of the rollout's.
-    const served = ({ committedAt, serving }: Revision) =>
-      serving.champion === version && Date.parse(committedAt) <= closedMs;
-    const last = own.at(-1) ?? revisions.findLast(served);
-    if (own.length > 0 && last?.serving.holder !== undefined && outcome !== 'overtaken')
+    // Somebody had served the version meanwhile: it is promoted without a revision of the rollout's, and whatever the rollout
+    // had claimed before is overtaken by that.
+    if (outcome === 'promoted' && n === undefined) {
+      const then = revisions.findLast(({ committedAt }) => Date.parse(committedAt) <= closedMs);
+      const served = revisions.some(
+        ({ committedAt, serving }) => serving.champion === version && Date.parse(committedAt) <= closedMs,
+      );
+      if (!served || then?.cause.runId === rollout.runId)
+        violations.push(`not promoted: ${said} says so, and the revision then is ${JSON.stringify(then)}`);
+      continue;
+    }
+    const last = own.at(-1);
+    if (last?.serving.holder !== undefined && outcome !== 'overtaken')
       violations.push(`left routed: ${said} was ${outcome}, and its last revision is ${JSON.stringify(last)}`);
     if (outcome === 'overtaken') continue;
-    if (n !== own.at(-1)?.n) violations.push(`not its revision: ${said} names ${n}, and its last is ${own.at(-1)?.n}`);
+    if (n !== last?.n) violations.push(`not its revision: ${said} names ${n}, and its last is ${last?.n}`);
     if (outcome === 'promoted' && last?.serving.champion !== version)
       violations.push(`not promoted: ${said} says so, and its last revision is ${JSON.stringify(last)}`);
     if (outcome !== 'promoted' && last?.serving.champion === version)
