@@ -215,7 +215,7 @@ export class Metrics {
   }
 }
 
-/** Of one model, version and assignment. Many at once are passed on for a tenth of what each would cost in its request. */
+/** Of one model, version and assignment. They are passed on many at once, which costs less than each in its request. */
 class Series {
   private latencies: number[] = [];
   private graphs: number[] = [];

@@ -59,7 +59,7 @@ export async function predict(question: Question, context: PredictContext): Prom
   const { version } = current.model;
   const asked = ask(version, body, requestId, context.pii);
   const predictedAt = new Float64Array(asked.rows.length).fill(event.ms / 1000);
-  // Here and below no object is spread into another: that takes longer than the rest of what is done with a row.
+  // Here and below no object is spread into another: two such spreads were a tenth of a request's time.
   const rows = await score({
     current,
     columns: asked.columns,
