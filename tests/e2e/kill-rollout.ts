@@ -60,6 +60,8 @@ export class KilledRollout {
   readonly #place: Place;
   readonly #stores: Stores;
   #program: Program;
+  /** The stage that must not be over before something was done in it. */
+  #target: string | undefined;
 
   private constructor(server: KillableServer, place: Place, stores: Stores, program: Program) {
     this.#server = server;
@@ -99,7 +101,7 @@ export class KilledRollout {
         args: [{ model: MODEL, version: 2, stages: STAGES, by: 'tests' }],
       });
       const person = this.#approve(handle);
-      const traffic = person.then(() => ask(api.app, () => goesOn));
+      const traffic = person.then(() => this.#ask(api.app, () => goesOn));
       // Without a person, or a request, it would wait for ever.
       const broken = new Promise<never>((_, reject) => void traffic.catch(reject));
       broken.catch(() => {}); // who waits for it is told
@@ -132,6 +134,7 @@ export class KilledRollout {
       return;
     }
     const [kind] = Object.values(harm) as [string];
+    this.#target = kind;
     await this.#reached(handle, kind);
     if ('killPausedAt' in harm) await this.#pause(handle);
     if ('killServerAt' in harm) await this.#server.kill();
@@ -142,6 +145,7 @@ export class KilledRollout {
     const { status } = await handle.describe();
     if (status.name !== 'RUNNING') throw new Error(`the harm in ${kind} came too late: ${status.name}`);
     if ('killPausedAt' in harm) await handle.signal('resume', { by: 'bo', reason: 'go on' });
+    this.#target = undefined;
     if (dies) this.#program = launchWorkers({ ...this.#place, ...killOf(next) });
   }
 
@@ -172,8 +176,17 @@ export class KilledRollout {
       const status = await statusOf(handle);
       if (status?.state === 'ended') throw new Error(`it ended before: ${status.outcome}`);
       if (status && status.at > 1) return;
-      if (status?.awaiting && status.votes.length === 0)
+      if (status?.awaiting && status.votes.length === 0 && this.#target !== 'approval')
         await handle.signal('approve', { by: 'bo', reason: 'looks right' }).catch(() => {}); // the server may be away
+    }
+  }
+
+  /** Forty requests a second, each of somebody else; where the stage must last, one. */
+  async #ask(app: Parameters<typeof post>[0], goesOn: () => boolean): Promise<void> {
+    const random = new Random(5);
+    for (; goesOn(); await sleep(this.#target === undefined ? 25 : 1_000)) {
+      const response = await post(app, `/v1/models/${MODEL}/predict`, visit(random, Date.now()));
+      if (!response.ok) throw new Error(`a request was answered ${response.status}: ${await response.text()}`);
     }
   }
 
@@ -253,12 +266,3 @@ const visit = (random: Random, ms: number) => ({
   channel: 'mail',
   visited_on: new Date(ms).toISOString().slice(0, 10),
 });
-
-/** Forty requests a second, each of somebody else. */
-async function ask(app: Parameters<typeof post>[0], goesOn: () => boolean): Promise<void> {
-  const random = new Random(5);
-  for (; goesOn(); await sleep(25)) {
-    const response = await post(app, `/v1/models/${MODEL}/predict`, visit(random, Date.now()));
-    if (!response.ok) throw new Error(`a request was answered ${response.status}: ${await response.text()}`);
-  }
-}

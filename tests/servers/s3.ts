@@ -80,7 +80,10 @@ async function startOnce(folder: string): Promise<S3Server> {
         '-ip.bind=127.0.0.1',
         ...options,
         '-s3',
+        // Both have a fixed port, which a second server would die of.
         '-s3.port.iceberg=0',
+        '-s3.port.lance=0',
+        '-master.telemetry=false',
         '-master.volumeSizeLimitMB=64',
         // Every bucket takes several, which are as large as what is in them.
         '-volume.max=1000',
