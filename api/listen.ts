@@ -89,6 +89,8 @@ class Connections {
   readonly #log: Logger;
   readonly #sockets = new Set<Socket>();
   readonly #underWay = new Map<ServerResponse, Socket>();
+  /** Answers that are written and not taken, and since when the sweeps have seen it. */
+  #untaken = new Map<ServerResponse, number>();
   #closing: Promise<void> | undefined;
 
   constructor(server: Server, limits: typeof CONNECTION_LIMITS, log: Logger) {
@@ -99,17 +101,28 @@ class Connections {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+    const sweeps = setInterval(() => this.#sweep(), limits.sweepMs).unref();
+    server.once('close', () => clearInterval(sweeps));
   }
 
   opened(socket: Socket, response: ServerResponse): void {
     if (this.#closing) response.shouldKeepAlive = false;
     this.#underWay.set(response, socket);
-    response.once('prefinish', () => {
-      if (socket.writableLength === 0) return;
-      const cut = setTimeout(() => socket.destroy(), this.#limits.answerMs);
-      response.once('close', () => clearTimeout(cut));
-    });
     response.once('close', () => this.#underWay.delete(response));
+  }
+
+  /** Cuts who is too slow to take an answer. Not by a timer for each answer, which costs more than most of them. */
+  #sweep(): void {
+    const now = performance.now();
+    const untaken = new Map<ServerResponse, number>();
+    for (const [response, socket] of this.#underWay) {
+      // Without a socket it waits for the answer before it on the same connection.
+      if (!response.writableEnded || response.socket === null) continue;
+      const since = this.#untaken.get(response) ?? now;
+      if (now - since > this.#limits.answerMs) socket.destroy();
+      else untaken.set(response, since);
+    }
+    this.#untaken = untaken;
   }
 
   /** What came cannot be read on, or did not come in time. */

@@ -143,9 +143,7 @@ export function createServing(options: ServingOptions): ServingApp {
           event: eventTimeOf(current.model.version, headerOf(c, EVENT_TIME_HEADER), nowMs),
           from,
           giveUpAt: giveUpAt(headerOf(c, DEADLINE_HEADER), from),
-          canaryDeadlineMs: current.revision.serving.canary
-            ? canaryDeadlineMs(current, championMs.get(model), nowMs)
-            : 0,
+          canaryDeadlineMs: () => canaryDeadlineMs(current, championMs.get(current.revision.model), nowMs),
           forced: forcedOf(force, current, follower, challengers),
         },
         { challengers, predictionLog, pii, now },

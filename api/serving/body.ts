@@ -25,8 +25,8 @@ const ROWS: BodyKind = {
  *
  * @throws {ProblemError} 415 for anything but JSON in UTF-8, 413 above `maxBytes`, 400 for what is not JSON (with its place)
  */
-export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
-  return valueOf(await readText(c, ROWS, maxBytes));
+export function readJson(c: Context, maxBytes: number): Promise<unknown> {
+  return readText(c, ROWS, maxBytes).then(valueOf);
 }
 
 /**
@@ -36,7 +36,18 @@ export async function readJson(c: Context, maxBytes: number): Promise<unknown> {
  */
 export async function readText(c: Context, kind: BodyKind, maxBytes: number): Promise<string> {
   requireType(c, kind);
-  const bytes = await readBytes(c, kind, maxBytes);
+  const length = headerOf(c, 'content-length');
+  if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  const request = c.req.raw;
+  let bytes: Uint8Array;
+  try {
+    // The HTTP server holds a body to its content-length, so a small one needs no counting.
+    bytes =
+      length === undefined ? await countBytes(request.body, maxBytes) : new Uint8Array(await request.arrayBuffer());
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    throw malformed('The body did not arrive whole.', kind);
+  }
   if (bytes.byteLength === 0) throw malformed('The body is empty.', kind);
   return decode(bytes, kind);
 }
@@ -86,20 +97,6 @@ function requireType(c: Context, { type: wanted, called }: BodyKind): void {
     next: "Send the header 'content-type: application/json' and the body as plain UTF-8.",
     headers: { accept: called.replace(' or ', ', ') },
   });
-}
-
-async function readBytes(c: Context, kind: BodyKind, maxBytes: number): Promise<Uint8Array> {
-  const length = headerOf(c, 'content-length');
-  if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
-  const request = c.req.raw;
-  try {
-    // The HTTP server holds a body to its content-length, so a small one needs no counting.
-    if (length !== undefined) return new Uint8Array(await request.arrayBuffer());
-    return await countBytes(request.body, maxBytes);
-  } catch (error) {
-    if (error instanceof ProblemError) throw error;
-    throw malformed('The body did not arrive whole.', kind);
-  }
 }
 
 async function countBytes(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {

@@ -29,7 +29,7 @@ export interface Question {
   from: number;
   /** performance.now() after which the caller does not wait any more */
   giveUpAt: number;
-  canaryDeadlineMs: number;
+  canaryDeadlineMs(): number;
   forced?: { version: number; model?: LoadedModel };
 }
 

@@ -41,7 +41,7 @@ export interface ScoreRequest {
   /** performance.now() after which the caller does not wait any more */
   giveUpAt: number;
   /** How long a canary may take. */
-  canaryDeadlineMs: number;
+  canaryDeadlineMs(): number;
   challengers: Challengers;
   /** The version that a person asked for by name, and what has it. */
   forced?: { version: number; model?: LoadedModel };
@@ -51,7 +51,7 @@ export interface ScoreRequest {
  * Answers the rows, each by the version that its unit is assigned to. Whatever becomes of a canary, the champion answers
  * its rows in the same request: a failing canary costs nobody an answer.
  */
-export async function score(request: ScoreRequest): Promise<ScoredRow[]> {
+export function score(request: ScoreRequest): Promise<ScoredRow[]> {
   const { current, units, nowMs, forced } = request;
   const routed: RouteAnswer[] = [];
   const canaryRows: number[] = [];
@@ -116,10 +116,10 @@ async function canaryScores(
   routed: readonly RouteAnswer[],
   rows: readonly number[],
 ): Promise<ScoredRow[]> {
-  const { current, challengers, canaryDeadlineMs } = request;
+  const { current, challengers } = request;
   const version = routed[rows[0]!]!.version;
   const leftMs = request.giveUpAt - performance.now();
-  const deadlineMs = Math.max(1, Math.min(canaryDeadlineMs, leftMs / 2));
+  const deadlineMs = Math.max(1, Math.min(request.canaryDeadlineMs(), leftMs / 2));
   const asked = await challengers.ask(version, current.model.version, taken(request, rows), deadlineMs);
   const answered: (ScoredRow | undefined)[] = rows.map((i, k) => {
     if (!asked.ok) return undefined;
