@@ -73,7 +73,6 @@ export interface ServingApp {
   stop(): Promise<void>;
 }
 
-const LEAST_CANARY_DEADLINE_MS = 50;
 const LONGEST_WAIT_MS = 600_000;
 export const DEADLINE_HEADER = 'x-gauntlet-deadline-ms';
 export const FORCE_HEADER = 'x-gauntlet-force-version';
@@ -143,7 +142,7 @@ export function createServing(options: ServingOptions): ServingApp {
           event: eventTimeOf(current.model.version, headerOf(c, EVENT_TIME_HEADER), nowMs),
           from,
           giveUpAt: giveUpAt(headerOf(c, DEADLINE_HEADER), from),
-          canaryDeadlineMs: () => canaryDeadlineMs(current, championMs.get(current.revision.model), nowMs),
+          championMs: championMs.get(model),
           forced: forcedOf(force, current, follower, challengers),
         },
         { challengers, predictionLog, pii, now },
@@ -275,11 +274,6 @@ function wholeNumber(name: string, text: string, most: number, what: string): nu
 function giveUpAt(header: string | undefined, from: number): number {
   if (header === undefined) return Infinity;
   return from + wholeNumber(DEADLINE_HEADER, header, LONGEST_WAIT_MS, `milliseconds from 1 to ${LONGEST_WAIT_MS}`);
-}
-
-function canaryDeadlineMs({ model }: Current, latencies: LatencyWindow | undefined, nowMs: number): number {
-  const own = model.version.serving?.deadlineMs;
-  return own ?? Math.max(LEAST_CANARY_DEADLINE_MS, 2 * (latencies?.quantile(0.99, nowMs) ?? 0));
 }
 
 function forcedOf(header: string | undefined, { revision }: Current, follower: Follower, challengers: Challengers) {

@@ -16,6 +16,7 @@ import type { Scored as ChallengerScored } from './challenger/index.ts';
 import type { Challengers } from './challengers.ts';
 import type { EventTime } from './event-time.ts';
 import type { Current } from './follower.ts';
+import type { LatencyWindow } from './latency-window.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { score, type ScoredRow } from './score.ts';
 
@@ -29,7 +30,8 @@ export interface Question {
   from: number;
   /** performance.now() after which the caller does not wait any more */
   giveUpAt: number;
-  canaryDeadlineMs(): number;
+  /** How long the champion takes; undefined before it has answered. */
+  championMs: LatencyWindow | undefined;
   forced?: { version: number; model?: LoadedModel };
 }
 
@@ -68,7 +70,7 @@ export async function predict(question: Question, context: PredictContext): Prom
     predictedAt,
     nowMs: context.now(),
     giveUpAt: question.giveUpAt,
-    canaryDeadlineMs: question.canaryDeadlineMs,
+    championMs: question.championMs,
     challengers: context.challengers,
     forced: question.forced,
   });

@@ -11,6 +11,7 @@ import {
 } from '../../schemas/index.ts';
 import { ownColumns, type Challengers } from './challengers.ts';
 import type { Current } from './follower.ts';
+import type { LatencyWindow } from './latency-window.ts';
 import { DeadlinePassed, type LoadedModel, type Scored } from './loaded-model.ts';
 
 /** How one row was answered. */
@@ -40,8 +41,8 @@ export interface ScoreRequest {
   nowMs: number;
   /** performance.now() after which the caller does not wait any more */
   giveUpAt: number;
-  /** How long a canary may take. */
-  canaryDeadlineMs(): number;
+  /** Of the champion: by it a canary's deadline goes, where model.yaml has none. */
+  championMs: LatencyWindow | undefined;
   challengers: Challengers;
   /** The version that a person asked for by name, and what has it. */
   forced?: { version: number; model?: LoadedModel };
@@ -119,7 +120,7 @@ async function canaryScores(
   const { current, challengers } = request;
   const version = routed[rows[0]!]!.version;
   const leftMs = request.giveUpAt - performance.now();
-  const deadlineMs = Math.max(1, Math.min(request.canaryDeadlineMs(), leftMs / 2));
+  const deadlineMs = Math.max(1, Math.min(canaryDeadlineMs(request), leftMs / 2));
   const asked = await challengers.ask(version, current.model.version, taken(request, rows), deadlineMs);
   const answered: (ScoredRow | undefined)[] = rows.map((i, k) => {
     if (!asked.ok) return undefined;
@@ -145,6 +146,13 @@ async function canaryScores(
     answered[k] = { ...own, reason, failed: failed ?? own.failed, championFailed: own.failed };
   });
   return answered as ScoredRow[];
+}
+
+const LEAST_CANARY_DEADLINE_MS = 50;
+
+function canaryDeadlineMs({ current, championMs, nowMs }: ScoreRequest): number {
+  const own = current.model.version.serving?.deadlineMs;
+  return own ?? Math.max(LEAST_CANARY_DEADLINE_MS, 2 * (championMs?.quantile(0.99, nowMs) ?? 0));
 }
 
 /** Forced rows fall back on nobody: who asks for a version by name wants to hear how it does. */

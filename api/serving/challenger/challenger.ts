@@ -73,14 +73,40 @@ const DEADLY_MS = { first: 30_000, longest: 1_800_000 };
 /** A life as long as this was a good one. */
 const STEADY_MS = 60_000;
 
-interface Call extends Waiting {
-  canary: boolean;
-  outputs: (Output | { failed: string })[];
-  graphMs: number;
-  hangMs: number;
+/** A request's rows, and who waits for what becomes of them. */
+class Call implements Waiting {
+  readonly key: string;
+  readonly rows: Columns;
+  readonly predictedAt: Float64Array;
+  readonly canary: boolean;
+  readonly hangMs: number;
+  readonly #done: (result: Scored, call: Call) => void;
+  sent = 0;
+  readonly outputs: (Output | { failed: string })[] = [];
+  graphMs = 0;
   /** It has its result. */
-  over: boolean;
-  finish(result: Scored): void;
+  over = false;
+
+  // Not by an object: a function that is one of its fields is given their name by the loader, for each call anew.
+  constructor(
+    key: string,
+    rows: Columns,
+    predictedAt: Float64Array,
+    canary: boolean,
+    hangMs: number,
+    done: (result: Scored, call: Call) => void,
+  ) {
+    this.key = key;
+    this.rows = rows;
+    this.predictedAt = predictedAt;
+    this.canary = canary;
+    this.hangMs = hangMs;
+    this.#done = done;
+  }
+
+  finish(result: Scored): void {
+    this.#done(result, this);
+  }
 }
 
 type Job =
@@ -170,16 +196,12 @@ export class Challenger {
       const detail = `${this.canaries.rows} rows wait for a canary already`;
       return Promise.resolve({ ok: false, why: 'late', detail });
     }
+    const hangMs = this.o.hangMs ?? Math.max(LEAST_HANG_MS, 10 * deadlineMs);
     return new Promise((resolve) => {
-      const call: Call = {
-        ...callOf(key, rows, predictedAt),
-        canary: true,
-        hangMs: this.o.hangMs ?? Math.max(LEAST_HANG_MS, 10 * deadlineMs),
-        finish: (result) => {
-          clearTimeout(deadline);
-          resolve(result);
-        },
-      };
+      const call = new Call(key, rows, predictedAt, true, hangMs, (result) => {
+        clearTimeout(deadline);
+        resolve(result);
+      });
       const deadline = setTimeout(() => this.tooLate(call, deadlineMs), deadlineMs);
       this.canaries.add(call);
       this.next();
@@ -204,18 +226,13 @@ export class Challenger {
       return { dropped };
     }
     const fromMs = performance.now();
-    const call: Call = {
-      ...callOf(key, rows, predictedAt),
-      canary: false,
-      hangMs: this.o.hangMs ?? LEAST_HANG_MS,
-      finish: (result) => {
-        try {
-          done(result, { latencyMs: performance.now() - fromMs, graphMs: call.graphMs });
-        } catch (error) {
-          this.o.log.error({ model, version, err: error }, 'what a shadow said could not be used');
-        }
-      },
-    };
+    const call = new Call(key, rows, predictedAt, false, this.o.hangMs ?? LEAST_HANG_MS, (result, { graphMs }) => {
+      try {
+        done(result, { latencyMs: performance.now() - fromMs, graphMs });
+      } catch (error) {
+        this.o.log.error({ model, version, err: error }, 'what a shadow said could not be used');
+      }
+    });
     const missing = missingColumn(this.layoutOf(key)!, rows);
     if (missing !== undefined) queueMicrotask(() => call.finish(threw(missing)));
     else if (rows.rows > 0) {
@@ -441,16 +458,6 @@ export class Challenger {
     if (!this.stopped && this.wanted.size > 0 && !this.life) this.start();
   }
 }
-
-const callOf = (key: string, rows: Columns, predictedAt: Float64Array) => ({
-  key,
-  rows,
-  predictedAt,
-  sent: 0,
-  outputs: [],
-  graphMs: 0,
-  over: false,
-});
 
 /** As a run in process says it. */
 const threw = (missing: string): Scored => ({
