@@ -29,10 +29,11 @@ export function uuidv7(nowMs: number): string {
     pool = randomBytes(POOL_BYTES);
     spent = 0;
   }
-  const bytes = pool.subarray(spent, (spent += 16));
-  bytes.writeUIntBE(nowMs, 0, 6);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = bytes.toString('hex');
+  const at = spent;
+  spent += 16;
+  pool.writeUIntBE(nowMs, at, 6);
+  pool[at + 6] = (pool[at + 6]! & 0x0f) | 0x70;
+  pool[at + 8] = (pool[at + 8]! & 0x3f) | 0x80;
+  const hex = pool.toString('hex', at, spent);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

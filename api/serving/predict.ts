@@ -126,7 +126,7 @@ function answerBody(
   first: ScoredRow,
 ): Record<string, unknown> {
   const body: Record<string, unknown> = entity === undefined ? {} : { [version.entity]: entity };
-  for (const [name, value] of Object.entries(answer)) body[name] = value;
+  Object.assign(body, answer);
   if (row.version !== first.version) body['version'] = row.version.n;
   return body;
 }
