@@ -87,8 +87,11 @@ class Connections {
   readonly #server: Server;
   readonly #limits: typeof CONNECTION_LIMITS;
   readonly #log: Logger;
-  readonly #sockets = new Set<Socket>();
-  readonly #underWay = new Map<ServerResponse, Socket>();
+  /**
+   * With the answers that it waits for. Not one map of all answers: each time such a map is laid out anew its old table
+   * keeps the next one, and what that holds, from being collected young.
+   */
+  readonly #sockets = new Map<Socket, ServerResponse[]>();
   /** Answers that are written and not taken, and since when the sweeps have seen it. */
   #untaken = new Map<ServerResponse, number>();
   #closing: Promise<void> | undefined;
@@ -98,7 +101,7 @@ class Connections {
     this.#limits = limits;
     this.#log = log;
     server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
+      this.#sockets.set(socket, []);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     const sweeps = setInterval(() => this.#sweep(), limits.sweepMs).unref();
@@ -107,17 +110,17 @@ class Connections {
 
   opened(socket: Socket, response: ServerResponse): void {
     if (this.#closing) response.shouldKeepAlive = false;
-    this.#underWay.set(response, socket);
-    response.once('close', () => this.#underWay.delete(response));
+    const answers = this.#sockets.get(socket) ?? [];
+    answers.push(response);
+    response.once('close', () => answers.splice(answers.indexOf(response), 1));
   }
 
   /** Cuts who is too slow to take an answer. Not by a timer for each answer, which costs more than most of them. */
   #sweep(): void {
     const now = performance.now();
     const untaken = new Map<ServerResponse, number>();
-    for (const [response, socket] of this.#underWay) {
-      // Without a socket it waits for the answer before it on the same connection.
-      if (!response.writableEnded || response.socket === null) continue;
+    for (const [socket, [response]] of this.#sockets) {
+      if (!response?.writableEnded) continue;
       const since = this.#untaken.get(response) ?? now;
       if (now - since > this.#limits.answerMs) socket.destroy();
       else untaken.set(response, since);
@@ -127,10 +130,10 @@ class Connections {
 
   /** What came cannot be read on, or did not come in time. */
   broken(error: NodeJS.ErrnoException, socket: Socket): void {
-    const responses = [...this.#underWay].flatMap(([response, its]) => (its === socket ? response : []));
-    if (!socket.writable || responses.some(({ headersSent }) => headersSent)) socket.destroy(error);
+    const answers = this.#sockets.get(socket) ?? [];
+    if (!socket.writable || answers.some(({ headersSent }) => headersSent)) socket.destroy(error);
     // A request that is under way is logged by whoever reads its body.
-    else end(socket, MISTAKES[error.code ?? ''] ?? NOT_HTTP, responses.length === 0 ? this.#log : undefined);
+    else end(socket, MISTAKES[error.code ?? ''] ?? NOT_HTTP, answers.length === 0 ? this.#log : undefined);
   }
 
   close(): Promise<void> {
@@ -140,11 +143,12 @@ class Connections {
   async #close(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');
-    for (const response of this.#underWay.keys()) if (!response.headersSent) response.shouldKeepAlive = false;
+    for (const answers of this.#sockets.values())
+      for (const response of answers) if (!response.headersSent) response.shouldKeepAlive = false;
     // Not http's own close, which cuts idle connections at once, on which the next request may already be.
     TcpServer.prototype.close.call(this.#server);
     const hurry = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
+      for (const socket of this.#sockets.keys()) socket.destroy();
     }, this.#limits.finishMs);
     const closeIdle = async (): Promise<void> => {
       await sleep(this.#limits.lingerMs);
@@ -153,7 +157,7 @@ class Connections {
       await turn();
       for (; this.#sockets.size > 0; await sleep(50)) {
         this.#server.closeIdleConnections();
-        for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+        for (const socket of this.#sockets.keys()) if (socket.bytesRead === 0) socket.destroy();
       }
     };
     await Promise.all([closed, closeIdle()]);

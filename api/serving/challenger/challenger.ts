@@ -82,6 +82,7 @@ class Call implements Waiting {
   readonly hangMs: number;
   readonly #done: (result: Scored, call: Call) => void;
   sent = 0;
+  waits = false;
   readonly outputs: (Output | { failed: string })[] = [];
   graphMs = 0;
   /** It has its result. */

@@ -3,63 +3,97 @@ import type { Slice } from './packing.ts';
 
 /** Rows that are to be scored by one version, together. */
 export interface Waiting {
-  key: string;
-  rows: Columns;
-  predictedAt: Float64Array;
+  readonly key: string;
+  readonly rows: Columns;
+  readonly predictedAt: Float64Array;
   /** Rows before this have been sent. */
   sent: number;
+  /** It is in line. */
+  waits: boolean;
 }
 
-/** Rows that wait, by version: first come, first served within one, and the versions in turn. O(1) but for what is taken. */
+/** Those that wait for one version. */
+interface Line<W> {
+  readonly key: string;
+  /** From `first` on; those that do not wait any more are passed over. */
+  all: W[];
+  first: number;
+  waiting: number;
+}
+
+/** So many that were taken are kept before the rest is moved up. */
+const TAKEN = 256;
+
+/**
+ * Rows that wait, by version: first come, first served within one, and the versions in turn. O(1) but for what is taken,
+ * and the number of versions.
+ *
+ * Not sets: each time a set through which much passes is laid out anew its old table keeps the next one, and what that
+ * holds, from being collected young.
+ */
 export class WaitingRows<W extends Waiting> {
   rows = 0;
-  private readonly byKey = new Map<string, Set<W>>();
+  /** None is empty. The first is next. */
+  private lines: Line<W>[] = [];
 
   add(waiting: W): void {
-    const others = this.byKey.get(waiting.key);
-    if (others) others.add(waiting);
-    else this.byKey.set(waiting.key, new Set([waiting]));
+    const line = this.lines.find(({ key }) => key === waiting.key);
+    if (line) {
+      line.all.push(waiting);
+      line.waiting++;
+    } else this.lines.push({ key: waiting.key, all: [waiting], first: 0, waiting: 1 });
+    waiting.waits = true;
     this.rows += waiting.rows.rows - waiting.sent;
   }
 
   /** Nobody waits for it any more. */
   drop(waiting: W): void {
-    const others = this.byKey.get(waiting.key);
-    if (!others?.delete(waiting)) return;
+    if (!waiting.waits) return;
+    const line = this.lines.find(({ key }) => key === waiting.key)!;
+    waiting.waits = false;
+    line.waiting--;
     this.rows -= waiting.rows.rows - waiting.sent;
-    if (others.size === 0) this.byKey.delete(waiting.key);
+    if (line.waiting === 0) this.lines = this.lines.filter((one) => one !== line);
   }
 
   has(key: string): boolean {
-    return this.byKey.has(key);
+    return this.lines.some((line) => line.key === key);
   }
 
   /** At most maxRows rows of one version; what is left of the last one stays first in line. */
   take(maxRows: number): { key: string; slices: (Slice & { of: W })[] } | undefined {
-    const next = this.byKey.entries().next().value;
-    if (!next) return undefined;
-    const [key, others] = next;
+    const line = this.lines.shift();
+    if (!line) return undefined;
     const slices: (Slice & { of: W })[] = [];
     let room = maxRows;
-    for (const of of others) {
-      if (room === 0) break;
-      const from = of.sent;
-      const to = Math.min(of.rows.rows, from + room);
-      slices.push({ rows: of.rows, predictedAt: of.predictedAt, from, to, of });
-      of.sent = to;
-      room -= to - from;
-      if (to === of.rows.rows) others.delete(of);
+    while (room > 0 && line.waiting > 0) {
+      const of = line.all[line.first]!;
+      if (of.waits) {
+        const from = of.sent;
+        const to = Math.min(of.rows.rows, from + room);
+        slices.push({ rows: of.rows, predictedAt: of.predictedAt, from, to, of });
+        of.sent = to;
+        room -= to - from;
+        if (to < of.rows.rows) break;
+        of.waits = false;
+        line.waiting--;
+      }
+      line.first++;
     }
     this.rows -= maxRows - room;
-    this.byKey.delete(key);
-    if (others.size > 0) this.byKey.set(key, others);
-    return { key, slices };
+    if (line.waiting > 0) this.lines.push(line);
+    if (line.first >= TAKEN) {
+      line.all = line.all.slice(line.first);
+      line.first = 0;
+    }
+    return { key: line.key, slices };
   }
 
   /** All that waits; nothing waits after it. */
   clear(): W[] {
-    const all = [...this.byKey.values()].flatMap((others) => [...others]);
-    this.byKey.clear();
+    const all = this.lines.flatMap((line) => line.all.slice(line.first).filter(({ waits }) => waits));
+    for (const one of all) one.waits = false;
+    this.lines = [];
     this.rows = 0;
     return all;
   }
