@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { UserError, type NewLogRecord } from '../../schemas/index.ts';
 import type { Bucket } from '../bucket.ts';
 import { Delivery, type DeliveryLimits } from './delivery.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { segmentFilesIn } from './segment-file.ts';
 import { fileOf, lineOf, openFileOf } from './segment.ts';
 import { Shedding, type Pressure } from './shedding.ts';
@@ -107,10 +108,8 @@ class SpooledLog implements PredictionLog {
   /** The last of them are in memory only: batches for the disk, one that it is being given, and lines that are in none yet. */
   readonly #batches: Batch[] = [];
   #inHand: Batch | undefined;
-  #lines: string[] = [];
+  readonly #lines = new LineBuffer();
   #linesSinceMs = 0;
-  /** A character counts as a byte. */
-  #lineBytes = 0;
 
   #file: WriteAheadFile | undefined;
   /** Files that are being ended, until they are segments. */
@@ -177,11 +176,10 @@ class SpooledLog implements PredictionLog {
       this.#log?.error({ err: error }, 'a record of the prediction log is no JSON');
       return 'shed';
     }
-    if (this.#lines.length === 0) this.#linesSinceMs = this.#now();
-    this.#lines.push(line);
+    if (this.#lines.byteLength + line.length > this.#limits.segmentBytes) this.#takeLines();
+    if (this.#lines.rows === 0) this.#linesSinceMs = this.#now();
+    this.#memoryBytes += this.#lines.add(line);
     this.#kept++;
-    this.#lineBytes += line.length;
-    this.#memoryBytes += line.length;
     this.#arm();
     return 'kept';
   }
@@ -432,24 +430,18 @@ class SpooledLog implements PredictionLog {
     this.#refused = undefined;
     clearTimeout(this.#writeTimer);
     this.#writeTimer = undefined;
-    if (this.#lines.length > 0) this.#arm();
+    if (this.#lines.rows > 0) this.#arm();
   }
 
   #takeLines(): void {
-    const lines = this.#lines;
-    this.#lines = [];
-    for (let from = 0, to = 0; from < lines.length; from = to) {
-      let bytes = 0;
-      do bytes += lines[to++]!.length;
-      while (to < lines.length && bytes + lines[to]!.length <= this.#limits.segmentBytes);
-      this.#batches.push({
-        lines: Buffer.from(lines.slice(from, to).join('')),
-        rows: to - from,
-        first: this.#kept - lines.length + from,
-        sinceMs: this.#linesSinceMs,
-      });
-    }
-    this.#lineBytes = 0;
+    const { rows } = this.#lines;
+    if (rows === 0) return;
+    this.#batches.push({
+      lines: this.#lines.take(),
+      rows,
+      first: this.#kept - rows,
+      sinceMs: this.#linesSinceMs,
+    });
   }
 
   #openFiles(): WriteAheadFile[] {
@@ -458,7 +450,7 @@ class SpooledLog implements PredictionLog {
 
   /** What is only in memory, and is in no segment. */
   #held(): Pick<Batch, 'rows' | 'first' | 'sinceMs'>[] {
-    const rows = this.#lines.length;
+    const { rows } = this.#lines;
     return [
       ...this.#openFiles().flatMap(({ unsafe }) => unsafe),
       ...this.#batches,
@@ -482,7 +474,8 @@ class SpooledLog implements PredictionLog {
     const files = this.#openFiles();
     const unsafe = files.flatMap((file) => file.unsafe);
     const batches = [...unsafe, ...this.#batches, ...(this.#inHand ? [this.#inHand] : [])];
-    this.#memoryBytes = this.#lineBytes + sum(batches, ({ lines }) => lines.length) + this.#delivery.bytes.memory;
+    this.#memoryBytes =
+      this.#lines.byteLength + sum(batches, ({ lines }) => lines.length) + this.#delivery.bytes.memory;
     this.#diskBytes = sum(files, ({ bytes }) => bytes) + this.#delivery.bytes.disk;
     this.#shedding.look(this.#pressure());
   }

@@ -1,0 +1,39 @@
+const LEAST_BYTES = 256 * 1024;
+
+/** Lines as bytes, one below the other: as text they would be kept until they are written, and then be copied twice. */
+export class LineBuffer {
+  rows = 0;
+  #bytes = Buffer.alloc(0);
+  /** What is in it: [from, to). */
+  #from = 0;
+  #to = 0;
+
+  get byteLength(): number {
+    return this.#to - this.#from;
+  }
+
+  /** @returns its bytes */
+  add(line: string): number {
+    // UTF-8 takes at most three for a character of a JavaScript string.
+    if (this.#bytes.length - this.#to < 3 * line.length) this.#grow(3 * line.length);
+    const written = this.#bytes.write(line, this.#to);
+    this.#to += written;
+    this.rows++;
+    return written;
+  }
+
+  /** All of it, which is nobody else's then. */
+  take(): Buffer {
+    const taken = this.#bytes.subarray(this.#from, this.#to);
+    this.#from = this.#to;
+    this.rows = 0;
+    return taken;
+  }
+
+  #grow(room: number): void {
+    const next = Buffer.allocUnsafeSlow(Math.max(LEAST_BYTES, 2 * this.byteLength + room));
+    this.#to = this.#bytes.copy(next, 0, this.#from, this.#to);
+    this.#from = 0;
+    this.#bytes = next;
+  }
+}
