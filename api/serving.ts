@@ -120,7 +120,7 @@ export function createServing(options: ServingOptions): ServingApp {
       return problemMethod(...methods)(c);
     };
 
-  const answer = async (c: Context, choose: () => string): Promise<Response> => {
+  const answer = async (c: Context, choose: (c: Context) => string): Promise<Response> => {
     const from = performance.now();
     const id = requestId(c);
     let model: string | undefined;
@@ -129,7 +129,7 @@ export function createServing(options: ServingOptions): ServingApp {
       const body = await readJson(c, maxBodyBytes);
       const force = headerOf(c, FORCE_HEADER);
       if (force !== undefined) await options.keys?.check(secretOf(c), 'operate');
-      model = choose();
+      model = choose(c);
       // Whatever serves from here on, this revision and this champion answer the whole request.
       const current = currentOf(follower, model);
       version = current.model.version.n;
@@ -182,10 +182,19 @@ export function createServing(options: ServingOptions): ServingApp {
     }
   };
 
-  app.post('/v1/models/:model/predict', (c) => answer(c, () => c.req.param('model')));
-  app.all('/v1/models/:model/predict', only('POST'));
-  app.post('/predict', (c) => answer(c, () => defaultOf(follower, defaultModel)));
-  app.all('/predict', only('POST'));
+  /** One handler for every method: where two match, Hono puts them together anew for each request. */
+  const predictions = (choose: (c: Context) => string) => {
+    const refuse = only('POST');
+    return (c: Context) => (c.req.method === 'POST' ? answer(c, choose) : refuse(c));
+  };
+  app.all(
+    '/v1/models/:model/predict',
+    predictions((c) => c.req.param('model')!),
+  );
+  app.all(
+    '/predict',
+    predictions(() => defaultOf(follower, defaultModel)),
+  );
 
   app.use('/v1/models/:model/feedback', async (c, next) => {
     await next();
