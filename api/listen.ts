@@ -15,7 +15,7 @@ export const CONNECTION_LIMITS = {
   headersMs: 10_000,
   /** Headers and body: the largest body, 10 MB of labels, at 170 kB/s. */
   requestMs: 60_000,
-  /** Of an answer, from us to whoever is slow to read it: the largest, 1.5 MB, at 25 kB/s. */
+  /** Of an answer, from us to whoever is slow to read it: the largest, 1.5 MB, at 25 kB/s. Up to two sweeps more. */
   answerMs: 60_000,
   /** Longer than load balancers keep idle connections (60 s), so that they close them and not we, with a request under way. */
   keepAliveMs: 75_000,
@@ -104,8 +104,10 @@ class Connections {
       this.#sockets.set(socket, []);
       socket.once('close', () => this.#sockets.delete(socket));
     });
-    const sweeps = setInterval(() => this.#sweep(), limits.sweepMs).unref();
-    server.once('close', () => clearInterval(sweeps));
+    server.once('listening', () => {
+      const sweeps = setInterval(() => this.#sweep(), limits.sweepMs).unref();
+      server.once('close', () => clearInterval(sweeps));
+    });
   }
 
   opened(socket: Socket, response: ServerResponse): void {

@@ -31,14 +31,9 @@ export function predictionOf(version: ModelVersion, { scores, maturesAt }: Outpu
   };
 }
 
-/** Requests of the same moment, as the many of a busy server are, have the same one. */
-let last: { seconds: number; iso: string | null } = { seconds: NaN, iso: null };
-
 function isoOf(seconds: number): string | null {
-  if (seconds === last.seconds) return last.iso;
   const at = new Date(seconds * 1000);
-  last = { seconds, iso: Number.isNaN(at.getTime()) ? null : at.toISOString() };
-  return last.iso;
+  return Number.isNaN(at.getTime()) ? null : at.toISOString();
 }
 
 /**

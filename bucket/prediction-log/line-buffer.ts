@@ -12,14 +12,11 @@ export class LineBuffer {
     return this.#to - this.#from;
   }
 
-  /** @returns its bytes */
-  add(line: string): number {
-    // UTF-8 takes at most three for a character of a JavaScript string.
-    if (this.#bytes.length - this.#to < 3 * line.length) this.#grow(3 * line.length);
-    const written = this.#bytes.write(line, this.#to);
-    this.#to += written;
+  /** @param bytes  Buffer.byteLength of the line */
+  add(line: string, bytes: number): void {
+    if (this.#bytes.length - this.#to < bytes) this.#grow(bytes);
+    this.#to += this.#bytes.write(line, this.#to);
     this.rows++;
-    return written;
   }
 
   /** All of it, which is nobody else's then. */

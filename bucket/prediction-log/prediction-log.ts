@@ -176,9 +176,11 @@ class SpooledLog implements PredictionLog {
       this.#log?.error({ err: error }, 'a record of the prediction log is no JSON');
       return 'shed';
     }
-    if (this.#lines.byteLength + line.length > this.#limits.segmentBytes) this.#takeLines();
+    const bytes = Buffer.byteLength(line);
+    if (this.#lines.byteLength + bytes > this.#limits.segmentBytes) this.#takeLines();
     if (this.#lines.rows === 0) this.#linesSinceMs = this.#now();
-    this.#memoryBytes += this.#lines.add(line);
+    this.#lines.add(line, bytes);
+    this.#memoryBytes += bytes;
     this.#kept++;
     this.#arm();
     return 'kept';
@@ -316,6 +318,10 @@ class SpooledLog implements PredictionLog {
   async #writeBatch(batch: Batch): Promise<void> {
     for (;;) {
       const file = (this.#file ??= await this.#create(batch.sinceMs));
+      if (file.bytes > 0 && file.bytes + batch.lines.length > this.#limits.segmentBytes) {
+        void this.#end(file);
+        continue;
+      }
       try {
         await file.append(batch);
       } catch (error) {

@@ -20,12 +20,13 @@ const REQUESTS = 6_000;
 const FROM_MS = Date.parse('2024-06-03T12:00:00Z');
 const WITHIN_MS = 150_000; // alone a few seconds; not where everything else runs beside it
 
+const MIN_REQUESTS = 20;
 const STAGES = Stages.parse([
   // One look: the next would be a day later.
   { kind: 'shadow', minimumEffect: 0.002, worthFinding: 0.1, maxUnseen: 0.5, maxWait: '60 days' },
   { kind: 'approval', allowUnverified: true },
-  { kind: 'canary', weight: 0.5, minDuration: '3 seconds', minRequests: 20, lookEvery: '0.5 seconds' },
-  { kind: 'bake', minDuration: '3 seconds', minRequests: 20, lookEvery: '0.5 seconds' },
+  { kind: 'canary', weight: 0.5, minDuration: '3 seconds', minRequests: MIN_REQUESTS, lookEvery: '0.5 seconds' },
+  { kind: 'bake', minDuration: '3 seconds', minRequests: MIN_REQUESTS, lookEvery: '0.5 seconds' },
 ]);
 
 /** What is done to the machine while the rollout is in it, in this order. */
@@ -60,8 +61,8 @@ export class KilledRollout {
   readonly #place: Place;
   readonly #stores: Stores;
   #program: Program;
-  /** The stage that must not be over before something was done in it. */
-  #target: string | undefined;
+  /** The stage in which something is to be done next, and the requests that were sent in it so far. */
+  #target: { kind: string; requests: number } | undefined;
 
   private constructor(server: KillableServer, place: Place, stores: Stores, program: Program) {
     this.#server = server;
@@ -101,7 +102,7 @@ export class KilledRollout {
         args: [{ model: MODEL, version: 2, stages: STAGES, by: 'tests' }],
       });
       const person = this.#approve(handle);
-      const traffic = person.then(() => this.#ask(api.app, () => goesOn));
+      const traffic = person.then(() => this.#ask(handle, api.app, () => goesOn));
       // Without a person, or a request, it would wait for ever.
       const broken = new Promise<never>((_, reject) => void traffic.catch(reject));
       broken.catch(() => {}); // who waits for it is told
@@ -134,7 +135,7 @@ export class KilledRollout {
       return;
     }
     const [kind] = Object.values(harm) as [string];
-    this.#target = kind;
+    this.#target = { kind, requests: 0 };
     await this.#reached(handle, kind);
     if ('killPausedAt' in harm) await this.#pause(handle);
     if ('killServerAt' in harm) await this.#server.kill();
@@ -176,15 +177,21 @@ export class KilledRollout {
       const status = await statusOf(handle);
       if (status?.state === 'ended') throw new Error(`it ended before: ${status.outcome}`);
       if (status && status.at > 1) return;
-      if (status?.awaiting && status.votes.length === 0 && this.#target !== 'approval')
+      if (status?.awaiting && status.votes.length === 0 && this.#target?.kind !== 'approval')
         await handle.signal('approve', { by: 'bo', reason: 'looks right' }).catch(() => {}); // the server may be away
     }
   }
 
-  /** Forty requests a second, each of somebody else; where the stage must last, one. */
-  async #ask(app: Parameters<typeof post>[0], goesOn: () => boolean): Promise<void> {
+  /** Forty requests a second, each of somebody else; in a stage in which something is still to be done, too few for its end. */
+  async #ask(handle: WorkflowHandle, app: Parameters<typeof post>[0], goesOn: () => boolean): Promise<void> {
     const random = new Random(5);
-    for (; goesOn(); await sleep(this.#target === undefined ? 25 : 1_000)) {
+    for (; goesOn(); await sleep(25)) {
+      const target = this.#target;
+      if (target) {
+        const status = await statusOf(handle);
+        const mayBeThere = !status || status.stages[status.at]?.kind === target.kind;
+        if (mayBeThere && ++target.requests >= MIN_REQUESTS) continue;
+      }
       const response = await post(app, `/v1/models/${MODEL}/predict`, visit(random, Date.now()));
       if (!response.ok) throw new Error(`a request was answered ${response.status}: ${await response.text()}`);
     }

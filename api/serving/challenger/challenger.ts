@@ -82,13 +82,13 @@ class Call implements Waiting {
   readonly hangMs: number;
   readonly #done: (result: Scored, call: Call) => void;
   sent = 0;
-  waits = false;
+  slot: number | undefined;
   readonly outputs: (Output | { failed: string })[] = [];
   graphMs = 0;
   /** It has its result. */
   over = false;
 
-  // Not by an object: a function that is one of its fields is given their name by the loader, for each call anew.
+  // `done` by itself: a function in an object has a name, which esbuild's keepNames sets anew for each one that is made.
   constructor(
     key: string,
     rows: Columns,

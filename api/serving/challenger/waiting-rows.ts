@@ -8,21 +8,21 @@ export interface Waiting {
   readonly predictedAt: Float64Array;
   /** Rows before this have been sent. */
   sent: number;
-  /** It is in line. */
-  waits: boolean;
+  /** Kept by {@link WaitingRows}: where it stands in its line, while it waits. */
+  slot?: number | undefined;
 }
 
 /** Those that wait for one version. */
 interface Line<W> {
   readonly key: string;
-  /** From `first` on; those that do not wait any more are passed over. */
-  all: W[];
+  /** In the order in which they came, from `first` on; empty where one does not wait any more. */
+  slots: (W | undefined)[];
   first: number;
   waiting: number;
 }
 
-/** So many that were taken are kept before the rest is moved up. */
-const TAKEN = 256;
+/** So many empty slots, and as many more as there are full ones, are kept before those that wait move up. */
+const EMPTY_SLOTS = 256;
 
 /**
  * Rows that wait, by version: first come, first served within one, and the versions in turn. O(1) but for what is taken,
@@ -33,26 +33,23 @@ const TAKEN = 256;
  */
 export class WaitingRows<W extends Waiting> {
   rows = 0;
-  /** None is empty. The first is next. */
+  /** In each somebody waits. The first is next. */
   private lines: Line<W>[] = [];
 
   add(waiting: W): void {
-    const line = this.lines.find(({ key }) => key === waiting.key);
-    if (line) {
-      line.all.push(waiting);
-      line.waiting++;
-    } else this.lines.push({ key: waiting.key, all: [waiting], first: 0, waiting: 1 });
-    waiting.waits = true;
+    let line = this.lines.find(({ key }) => key === waiting.key);
+    if (!line) this.lines.push((line = { key: waiting.key, slots: [], first: 0, waiting: 0 }));
+    waiting.slot = line.slots.push(waiting) - 1;
+    line.waiting++;
     this.rows += waiting.rows.rows - waiting.sent;
   }
 
   /** Nobody waits for it any more. */
   drop(waiting: W): void {
-    if (!waiting.waits) return;
+    if (waiting.slot === undefined) return;
     const line = this.lines.find(({ key }) => key === waiting.key)!;
-    waiting.waits = false;
-    line.waiting--;
     this.rows -= waiting.rows.rows - waiting.sent;
+    leave(line, waiting);
     if (line.waiting === 0) this.lines = this.lines.filter((one) => one !== line);
   }
 
@@ -67,34 +64,38 @@ export class WaitingRows<W extends Waiting> {
     const slices: (Slice & { of: W })[] = [];
     let room = maxRows;
     while (room > 0 && line.waiting > 0) {
-      const of = line.all[line.first]!;
-      if (of.waits) {
+      const of = line.slots[line.first];
+      if (of) {
         const from = of.sent;
         const to = Math.min(of.rows.rows, from + room);
         slices.push({ rows: of.rows, predictedAt: of.predictedAt, from, to, of });
         of.sent = to;
         room -= to - from;
         if (to < of.rows.rows) break;
-        of.waits = false;
-        line.waiting--;
-      }
-      line.first++;
+        leave(line, of);
+      } else line.first++;
     }
     this.rows -= maxRows - room;
     if (line.waiting > 0) this.lines.push(line);
-    if (line.first >= TAKEN) {
-      line.all = line.all.slice(line.first);
-      line.first = 0;
-    }
     return { key: line.key, slices };
   }
 
   /** All that waits; nothing waits after it. */
   clear(): W[] {
-    const all = this.lines.flatMap((line) => line.all.slice(line.first).filter(({ waits }) => waits));
-    for (const one of all) one.waits = false;
+    const all = this.lines.flatMap(({ slots }) => slots.filter((one) => one !== undefined));
+    for (const one of all) one.slot = undefined;
     this.lines = [];
     this.rows = 0;
     return all;
   }
+}
+
+function leave<W extends Waiting>(line: Line<W>, waiting: W): void {
+  line.slots[waiting.slot!] = undefined;
+  waiting.slot = undefined;
+  line.waiting--;
+  if (line.slots.length <= 2 * line.waiting + EMPTY_SLOTS) return;
+  line.slots = line.slots.filter((one) => one !== undefined);
+  line.first = 0;
+  for (const [slot, one] of line.slots.entries()) one!.slot = slot;
 }

@@ -3,8 +3,9 @@ import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CONNECTION_LIMITS } from '../../../api/listen.ts';
+import { listen, type CONNECTION_LIMITS } from '../../../api/listen.ts';
 import type { ServingOptions } from '../../../api/serving.ts';
 import { openPredictionLog, type Bucket, type Stores } from '../../../bucket/index.ts';
 import { piiHasher } from '../../../onnx/index.ts';
@@ -195,7 +196,7 @@ describe('/metrics', () => {
     for (let i = 0; i < 50 && (await shed()) === 0; i++) {
       expect((await ask('/predict', { rows })).status).toBe(200);
       // Pressure is what the last write left: each request by itself, or the first that is too many sheds everything.
-      await sleep(30);
+      await predictionLog.written();
     }
     const full = await metrics();
     expect(full.get('gauntlet_log_shed_total{what="answer"}')).toBeGreaterThan(0);
@@ -378,7 +379,7 @@ describe('a connection', () => {
   });
 
   it('whose client reads nothing is cut, while others are answered', async () => {
-    await beginPrices({}, { answerMs: 300 });
+    await beginPrices({}, { answerMs: 300, sweepMs: 50 });
     const socket = connect(http.port, '127.0.0.1');
     let cut = false;
     socket.on('close', () => (cut = true)).on('error', () => undefined);
@@ -390,6 +391,26 @@ describe('a connection', () => {
       socket.write('\r\n');
     }
     expect(cut).toBe(true);
+  });
+
+  it('is not cut for an answer that waits for a slow one before it on its connection', async () => {
+    const slow = async (request: Request): Promise<Response> => {
+      const { pathname } = new URL(request.url);
+      if (pathname === '/slow') await sleep(400);
+      return new Response(`${pathname};`);
+    };
+    const listening = await listen(slow, {
+      host: '127.0.0.1',
+      port: 0,
+      log: pino({ level: 'silent' }),
+      limits: { answerMs: 100, sweepMs: 20 },
+    });
+    const connection = new RawConnection(listening.port);
+    connection.send(['/slow', '/a', '/b'].map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`).join(''));
+    await until(() => connection.received.includes('/b;'));
+    expect(connection.received.match(/\/(?:slow|a|b);/g)).toEqual(['/slow;', '/a;', '/b;']);
+    connection.socket.destroy();
+    await listening.close();
   });
 
   it('may have a body above the limit, told beforehand or not: a 413, and the next request is answered', async () => {

@@ -110,6 +110,17 @@ describe('the prediction log', () => {
     expect(await spoolFiles()).toEqual([]);
   });
 
+  it('ends a segment before the line that makes it too large, whatever its letters', async () => {
+    await newPlace();
+    const log = await open({ limits: { segmentMs: 60_000, segmentBytes: 10_000 } });
+    for (let i = 0; i < 40; i++) log.append(answer(i, (i % 2 === 0 ? '漢' : 'a').repeat(800)));
+    await log.flush();
+    const { records, keys } = await loggedIn(bucket);
+    expect(records.map(({ seq }) => seq)).toEqual(range(40));
+    const sizes = await Promise.all(keys.map(async (key) => gunzipSync((await bucket.read(key))!).length));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(10_000);
+  });
+
   it('uploads by itself, and nothing when there is nothing', async () => {
     await newPlace();
     const counting = new Failing(bucket);

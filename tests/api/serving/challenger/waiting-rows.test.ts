@@ -1,3 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { WaitingRows, type Waiting } from '../../../../api/serving/challenger/waiting-rows.ts';
@@ -7,10 +10,17 @@ const waiting = (key: string, rows: number): Waiting => ({
   rows: { rows, columns: {} },
   predictedAt: new Float64Array(rows),
   sent: 0,
-  waits: false,
 });
 
 const KEYS = ['one', 'two', 'three'];
+
+/** Frees what nobody holds. */
+async function collect(): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  // A WeakRef keeps what it gave until the turn is over.
+  await turn();
+  (runInNewContext('gc') as () => void)();
+}
 
 describe('WaitingRows', () => {
   it('takes rows of one version together, in the order in which they came', () => {
@@ -72,6 +82,42 @@ describe('WaitingRows', () => {
     left.push(...all.take(64)!.slices.map(({ of }) => of));
     expect(left).toEqual(came);
     expect(all.has('one')).toBe(false);
+  });
+
+  it('lets go of what was dropped or taken, though one always waits', async () => {
+    const all = new WaitingRows<Waiting>();
+    const gone: WeakRef<Waiting>[] = [];
+    const pass = (letGo: (one: Waiting) => void) => {
+      for (let i = 0; i < 5_000; i++) {
+        const one = waiting('one', 1);
+        all.add(one);
+        gone.push(new WeakRef(one));
+        letGo(one);
+      }
+    };
+    const first = waiting('one', 1);
+    all.add(first);
+    pass((one) => all.drop(one));
+    expect(all.rows).toBe(1);
+    all.add(waiting('one', 1));
+    pass(() => all.take(1));
+    expect(all.rows).toBe(2);
+    await collect();
+    // What is in a register may be seen as in use.
+    expect(gone.filter((one) => one.deref()).length).toBeLessThanOrEqual(10);
+    expect(all.take(10)!.slices).toHaveLength(2);
+  });
+
+  it('stays short, though one always waits and nothing is taken', () => {
+    const all = new WaitingRows<Waiting>();
+    all.add(waiting('one', 1));
+    for (let i = 0; i < 10_000; i++) {
+      const one = waiting('one', 1);
+      all.add(one);
+      all.drop(one);
+    }
+    const [line] = (all as unknown as { lines: { slots: unknown[] }[] }).lines;
+    expect(line!.slots.length).toBeLessThan(300);
   });
 
   it('does what two lists would, whatever comes, goes and is taken in which order', () => {
