@@ -28,6 +28,9 @@ export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Log
   return log;
 }
 
+export const temporalLogger = (log: Logger): DefaultLogger =>
+  new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
+
 /**
  * Sends what Temporal has to say to the log. From here on the runtime keeps the process alive until the last connection of
  * a worker is closed, or could not be made: so it comes right before the first one.
@@ -35,10 +38,9 @@ export function openLog(home: string, env: NodeJS.ProcessEnv = process.env): Log
 export function logTemporal(log: Logger): void {
   if (installed) return;
   installed = true; // Temporal allows it once in a process
-  const logger = new DefaultLogger('INFO', ({ level, message, meta }) => log[LEVELS[level]]({ ...meta }, message));
   // The process's own signal handler stops workers in order; the runtime's would end them behind its back.
   Runtime.install({
-    logger,
+    logger: temporalLogger(log),
     shutdownSignals: [],
     // What the native part has to say belongs into the log too, and not between the lines of a screen.
     telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },

@@ -3,11 +3,16 @@
  * it, a process like any other. GAUNTLET_HOME, GAUNTLET_BUCKET and TEMPORAL_ADDRESS say where it works.
  */
 import type { Context, Info } from '@temporalio/activity';
-import type { ActivityExecuteInput, ActivityInboundCallsInterceptor, WorkerOptions } from '@temporalio/worker';
+import {
+  Runtime,
+  type ActivityExecuteInput,
+  type ActivityInboundCallsInterceptor,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { openStores } from '../../bucket/index.ts';
 import { readBuild } from '../../workers/build.ts';
 import { bundleWorkflows, createPipelineWorker, createTrainingWorker } from '../../workers/create-workers.ts';
-import { logTemporal, openLog } from '../../workers/log.ts';
+import { openLog, temporalLogger } from '../../workers/log.ts';
 import { connectWorker } from '../../workers/temporal/index.ts';
 import type { Kill, KillStep } from './kill-plan.ts';
 
@@ -36,7 +41,8 @@ function killer({ step, moment, afterMs }: Kill, { info }: Context): ActivityInb
 }
 
 const { GAUNTLET_HOME: home = '', GAUNTLET_BUCKET: bucket = '', GAUNTLET_KILL: named } = process.env;
-logTemporal(openLog(home));
+// Not logTemporal: what the native part says goes there too, so lines wait a tenth of a second to be sorted, and die with us.
+Runtime.install({ logger: temporalLogger(openLog(home)), shutdownSignals: [] });
 const kill = named ? (JSON.parse(named) as Kill) : undefined;
 const overrides: Partial<WorkerOptions> = kill
   ? { interceptors: { activity: [(context) => ({ inbound: killer(kill, context) })] } }

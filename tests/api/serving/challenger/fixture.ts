@@ -1,6 +1,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import pino from 'pino';
 import { expect } from 'vitest';
 import {
@@ -81,6 +84,15 @@ export const answer = (x: number) => ({
   outputs: [{ scores: [Math.fround(x)], maturesAt: NOW / 1000 }],
   graphMs: expect.any(Number) as number,
 });
+
+/** How many of them somebody still holds. */
+export async function alive(things: readonly WeakRef<object>[]): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  // A WeakRef keeps what it was made of, or gave, until the turn is over.
+  await turn();
+  (runInNewContext('gc') as () => void)();
+  return things.filter((one) => one.deref()).length;
+}
 
 /** Of the child that runs now. */
 export function pidOf(lines: Lines): number {

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openVersion } from '../../../../api/serving/open-version.ts';
-import { answer, ask, at, Bench, isGone, loaded, NOW, pidOf, SOON, table } from './fixture.ts';
+import { alive, answer, ask, at, Bench, isGone, loaded, NOW, pidOf, SOON, table } from './fixture.ts';
 import { greedy, oddVersion, slow, sometimesNaN } from './odd-graphs.ts';
 
 // Each test starts processes, and some wait for a few of them to die.
@@ -91,6 +91,27 @@ describe('a run that hangs', () => {
     expect(await late).toMatchObject({ ok: false, why: 'not-loaded' });
     expect(await hanging).toMatchObject({ ok: false, why: 'died' });
     expect(await behind).toMatchObject({ ok: false, why: 'not-loaded' });
+  });
+
+  it('keeps nothing of the requests that were late behind it, though one still waits', async () => {
+    const { challenger } = bench.challenger({ hangMs: 60_000 });
+    const harmful = await bench.odd(await slow(), 'harmful');
+    const innocent = await bench.odd(sometimesNaN(0.01), 'innocent');
+    challenger.want([harmful, innocent]);
+    await Promise.all([loaded(challenger, harmful), loaded(challenger, innocent)]);
+    expect(await ask(challenger, harmful, { x: 1, ms: 60_000 }, 50)).toMatchObject({ why: 'late' });
+    const patient = ask(challenger, innocent, { x: 2 }, 60_000);
+    const rows: WeakRef<object>[] = [];
+    const askOnce = (x: number) => {
+      const own = table({ x: [x] });
+      rows.push(new WeakRef(own));
+      return challenger.score('innocent', 1, own, at(1), 5);
+    };
+    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 50 }, (_, k) => askOnce(50 * i + k)));
+    expect(challenger.counts().late).toBe(1_001);
+    expect(await alive(rows)).toBeLessThanOrEqual(10);
+    await challenger.stop();
+    expect(await patient).toMatchObject({ ok: false });
   });
 
   it('has ten times its deadline where that is more than 2 s', async () => {

@@ -1,8 +1,6 @@
-import { setImmediate as turn } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { alive } from './fixture.ts';
 import { WaitingRows, type Waiting } from '../../../../api/serving/challenger/waiting-rows.ts';
 
 const waiting = (key: string, rows: number): Waiting => ({
@@ -13,14 +11,6 @@ const waiting = (key: string, rows: number): Waiting => ({
 });
 
 const KEYS = ['one', 'two', 'three'];
-
-/** Frees what nobody holds. */
-async function collect(): Promise<void> {
-  setFlagsFromString('--expose-gc');
-  // A WeakRef keeps what it gave until the turn is over.
-  await turn();
-  (runInNewContext('gc') as () => void)();
-}
 
 describe('WaitingRows', () => {
   it('takes rows of one version together, in the order in which they came', () => {
@@ -102,9 +92,8 @@ describe('WaitingRows', () => {
     all.add(waiting('one', 1));
     pass(() => all.take(1));
     expect(all.rows).toBe(2);
-    await collect();
     // What is in a register may be seen as in use.
-    expect(gone.filter((one) => one.deref()).length).toBeLessThanOrEqual(10);
+    expect(await alive(gone)).toBeLessThanOrEqual(10);
     expect(all.take(10)!.slices).toHaveLength(2);
   });
 
