@@ -1,6 +1,6 @@
 const LEAST_BYTES = 256 * 1024;
 
-/** Lines as bytes, one below the other: as text they would be kept until they are written, and then be copied twice. */
+/** Lines as bytes, one below the other: as text each would be an object until all are joined to be written. */
 export class LineBuffer {
   rows = 0;
   #bytes = Buffer.alloc(0);

@@ -44,6 +44,16 @@ describe('a canary that is late', () => {
 });
 
 describe('a run that hangs', () => {
+  /** Two models in one child, the first of which hangs where a row says so. */
+  const harmfulAndInnocent = async (hangMs: number) => {
+    const { challenger } = bench.challenger({ hangMs });
+    const harmful = await bench.odd(await slow(), 'harmful');
+    const innocent = await bench.odd(sometimesNaN(0.01), 'innocent');
+    challenger.want([harmful, innocent]);
+    await Promise.all([loaded(challenger, harmful), loaded(challenger, innocent)]);
+    return { challenger, harmful, innocent };
+  };
+
   it('takes 5 s: late for its request, then killed and replaced; this process goes on', async () => {
     const { challenger, lines } = bench.challenger();
     const graph = await slow();
@@ -80,11 +90,7 @@ describe('a run that hangs', () => {
   });
 
   it('charges nobody else: a canary of another model that waits behind it is not asked, rather than late or dead', async () => {
-    const { challenger } = bench.challenger({ hangMs: 500 });
-    const harmful = await bench.odd(await slow(), 'harmful');
-    const innocent = await bench.odd(sometimesNaN(0.01), 'innocent');
-    challenger.want([harmful, innocent]);
-    await Promise.all([loaded(challenger, harmful), loaded(challenger, innocent)]);
+    const { challenger, harmful, innocent } = await harmfulAndInnocent(500);
     const hanging = ask(challenger, harmful, { x: 1, ms: 60_000 }, 5_000);
     const late = ask(challenger, innocent, { x: 2 }, 50);
     const behind = ask(challenger, innocent, { x: 3 }, 5_000);
@@ -94,11 +100,7 @@ describe('a run that hangs', () => {
   });
 
   it('keeps nothing of the requests that were late behind it, though one still waits', async () => {
-    const { challenger } = bench.challenger({ hangMs: 60_000 });
-    const harmful = await bench.odd(await slow(), 'harmful');
-    const innocent = await bench.odd(sometimesNaN(0.01), 'innocent');
-    challenger.want([harmful, innocent]);
-    await Promise.all([loaded(challenger, harmful), loaded(challenger, innocent)]);
+    const { challenger, harmful, innocent } = await harmfulAndInnocent(60_000);
     expect(await ask(challenger, harmful, { x: 1, ms: 60_000 }, 50)).toMatchObject({ why: 'late' });
     const patient = ask(challenger, innocent, { x: 2 }, 60_000);
     const rows: WeakRef<object>[] = [];
