@@ -35,6 +35,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
       try {
         for (const connections of [1, 16, 64]) {
           const runs: Record<'ours' | 'echo', Run>[] = [];
+          const droppedBefore = await shadowRowsDropped(ours);
           for (let pair = 0; pair <= pairs; pair++) {
             const o = { connections, seconds: pair === 0 ? 2 : seconds };
             const run = { echo: await measure(echo, o), ours: await measure(ours, o) };
@@ -48,6 +49,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
             cpuUsPerRequest: round(of((run) => run.ours.cpuUs)),
             cpuRatioToEcho: round(of((run) => run.echo.cpuUs / run.ours.cpuUs)),
             failed: runs.reduce((sum, run) => sum + run.ours.failed, 0),
+            shadowRowsDropped: (await shadowRowsDropped(ours)) - droppedBefore,
           };
           const echoPerSecond = Math.round(of((run) => run.echo.requestsPerSecond));
           rows.push([
@@ -60,6 +62,7 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
             String(measured.cpuUsPerRequest),
             String(measured.cpuRatioToEcho),
             String(measured.failed),
+            String(measured.shadowRowsDropped),
           ]);
           figures[`${name}, ${connections}`] = measured;
           if (connections === 64 && name === 'champion') {
@@ -76,7 +79,10 @@ export async function main(args: string[]): Promise<Record<string, unknown>> {
   } finally {
     await echo.stop();
   }
-  table(['setup', 'connections', 'requests/s', 'echo/s', 'ratio', 'p99 ms', 'CPU us', 'CPU ratio', 'failed'], rows);
+  table(
+    ['setup', 'connections', 'requests/s', 'echo/s', 'ratio', 'p99 ms', 'CPU us', 'CPU ratio', 'failed', 'dropped'],
+    rows,
+  );
   process.stdout.write('\nWhere the time goes at 64 connections, champion only (percent of what was not idle):\n');
   for (const [name, percent] of profile.slice(0, Number(args[2] ?? 5)))
     process.stdout.write(`  ${percent.toFixed(1).padStart(5)}  ${name}\n`);
@@ -93,6 +99,12 @@ async function measure(server: Server, o: { connections: number; seconds: number
   const before = await server.cpuUs();
   const measured = await load(server.port, ROW, o);
   return { ...measured, cpuUs: ((await server.cpuUs()) - before) / measured.requests };
+}
+
+/** Rows that no shadow scored, because too many waited. */
+async function shadowRowsDropped({ port }: Server): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return [...text.matchAll(/^gauntlet_shadow_dropped_total\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0);
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;

@@ -60,8 +60,12 @@ export interface ChallengerOptions {
 }
 
 const CANARY_ROWS = 64;
-/** Fewer: a canary may have to wait for one such run. */
-const SHADOW_ROWS = 32;
+/** A canary may have to wait for a shadow's run: it has as many rows as take so long, by the last run of that version. */
+const SHADOW_RUN_MS = 2;
+const FIRST_SHADOW_ROWS = 32;
+const MOST_SHADOW_ROWS = 256;
+/** Nobody waits for a shadow, and rows that go together cost less, here and in the child. */
+const SHADOW_WAIT_MS = 5;
 const LEAST_HANG_MS = 2_000;
 const BUSY_MS = 500;
 const START_MS = 60_000;
@@ -110,6 +114,13 @@ class Call implements Waiting {
   }
 }
 
+/** A version that the child has loaded. */
+interface Opened {
+  layout: Layout;
+  /** Of its rows, that are a run for a shadow. */
+  shadowRows: number;
+}
+
 type Job =
   | { kind: 'load'; id: number; key: string }
   | { kind: 'run'; id: number; fromMs: number; slices: (Slice & { of: Call })[] };
@@ -118,15 +129,16 @@ type Job =
  * Canaries and live shadows, in one child process: whatever a graph does there (throws, hangs, eats memory), the
  * process that answers goes on.
  *
- *   one job in the child at a time:  load, else canary rows (at most 64), else shadow rows (at most 32)
+ *   one job in the child at a time:  load, else canary rows (at most 64), else shadow rows (about 2 ms of them)
  *
- * Rows that come while a job runs wait, and go together when it ends; a lone request never waits for others. A child
- * that hangs, takes too much memory or ends by itself is replaced after 100 ms, twice that, and so on up to 30 s.
+ * Rows that come while a job runs wait, and go together when it ends. A lone canary request never waits for others; a
+ * shadow's rows do, up to 5 ms. A child that hangs, takes too much memory or ends by itself is replaced after 100 ms,
+ * twice that, and so on up to 30 s.
  */
 export class Challenger {
   private readonly o: ChallengerOptions;
   private wanted = new Map<string, ChallengerModel>();
-  private readonly opened = new Map<string, Layout>();
+  private readonly opened = new Map<string, Opened>();
   private readonly loadFailures = new Map<string, { failure: ChallengerFailure; retryMs: number }>();
   private readonly canaries = new WaitingRows<Call>();
   private readonly shadows = new WaitingRows<Call>();
@@ -137,6 +149,9 @@ export class Challenger {
   private restart: NodeJS.Timeout | undefined;
   private deathsInARow = 0;
   private underway: Job | undefined;
+  /** Shadows have waited long enough, or are enough. */
+  private shadowsAreDue = false;
+  private shadowTimer: NodeJS.Timeout | undefined;
   private lastWasLoad = false;
   private jobs = 0;
   private stopped = false;
@@ -238,7 +253,7 @@ export class Challenger {
     if (missing !== undefined) queueMicrotask(() => call.finish(threw(missing)));
     else if (rows.rows > 0) {
       this.shadows.add(call);
-      this.next();
+      this.awaitMore(this.opened.get(key)!);
     }
     return 'taken';
   }
@@ -266,7 +281,7 @@ export class Challenger {
 
   /** Undefined: rows for it cannot be taken now. */
   private layoutOf(key: string): Layout | undefined {
-    return this.wanted.has(key) ? this.opened.get(key) : undefined;
+    return this.wanted.has(key) ? this.opened.get(key)?.layout : undefined;
   }
 
   private whyNot(key: string, rows: Columns): ShadowDrop | undefined {
@@ -338,14 +353,34 @@ export class Challenger {
     life.send({ kind: 'load', id, key, file, version, nowMs: (this.o.now ?? Date.now)() }, LOAD_MS);
   }
 
+  /** A shadow's rows have come. */
+  private awaitMore({ shadowRows }: Opened): void {
+    if (this.shadows.rows < shadowRows) this.shadowTimer ??= setTimeout(() => this.sendShadows(), SHADOW_WAIT_MS);
+    else if (!this.shadowsAreDue) this.sendShadows();
+  }
+
+  private sendShadows(): void {
+    clearTimeout(this.shadowTimer);
+    this.shadowTimer = undefined;
+    this.shadowsAreDue = true;
+    this.next();
+  }
+
+  private takeShadows(): ReturnType<WaitingRows<Call>['take']> {
+    const key = this.shadowsAreDue ? this.shadows.nextKey : undefined;
+    const batch = key === undefined ? undefined : this.shadows.take(this.opened.get(key)!.shadowRows);
+    if (this.shadows.rows === 0) this.shadowsAreDue = false;
+    return batch;
+  }
+
   private run(life: Life): void {
-    const batch = this.canaries.take(CANARY_ROWS) ?? this.shadows.take(SHADOW_ROWS);
+    const batch = this.canaries.take(CANARY_ROWS) ?? this.takeShadows();
     if (!batch) return;
     const { key, slices } = batch;
     const id = ++this.jobs;
     this.underway = { kind: 'run', id, fromMs: performance.now(), slices };
     const hangMs = Math.max(...slices.map(({ of }) => of.hangMs));
-    life.send({ kind: 'run', id, key, ...packRows(this.opened.get(key)!, slices) }, hangMs);
+    life.send({ kind: 'run', id, key, ...packRows(this.opened.get(key)!.layout, slices) }, hangMs);
   }
 
   private hear(report: Report): void {
@@ -364,7 +399,7 @@ export class Challenger {
       return;
     }
     if (report.kind === 'loaded') {
-      this.opened.set(job.key, report.layout);
+      this.opened.set(job.key, { layout: report.layout, shadowRows: FIRST_SHADOW_ROWS });
       this.loadFailures.delete(job.key);
       this.o.log.info({ challenger: job.key }, 'challenger loaded and warm');
     } else if (report.kind === 'load-failed') this.loadFailed(job.key, report.because);
@@ -372,6 +407,13 @@ export class Challenger {
   }
 
   private ran(slices: (Slice & { of: Call })[], graphMs: number, results: RowResult[]): void {
+    const { key, canary } = slices[0]!.of;
+    const opened = this.opened.get(key);
+    if (!canary && opened)
+      opened.shadowRows = Math.max(
+        1,
+        Math.min(MOST_SHADOW_ROWS, Math.round((SHADOW_RUN_MS * results.length) / graphMs)),
+      );
     const finished: [Call, Scored][] = [];
     let at = 0;
     for (const { of, from, to } of slices) {

@@ -57,6 +57,11 @@ export class WaitingRows<W extends Waiting> {
     return this.lines.some((line) => line.key === key);
   }
 
+  /** Whose rows are taken next. */
+  get nextKey(): string | undefined {
+    return this.lines[0]?.key;
+  }
+
   /** At most maxRows rows of one version; what is left of the last one stays first in line. */
   take(maxRows: number): { key: string; slices: (Slice & { of: W })[] } | undefined {
     const line = this.lines.shift();

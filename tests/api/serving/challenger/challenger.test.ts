@@ -217,6 +217,7 @@ describe('shadows', () => {
       });
     // One in the child, 50 that wait, and no room for another.
     expect(shadow(0, 100)).toBe('taken');
+    await expect.poll(() => challenger.counts().shadowQueueRows, { ...SOON, interval: 1 }).toBe(0);
     for (let x = 1; x <= 50; x++) expect(shadow(x)).toBe('taken');
     expect(challenger.counts().shadowQueueRows).toBe(100);
     expect(shadow(51)).toEqual({ dropped: 'queue-full' });
@@ -228,6 +229,26 @@ describe('shadows', () => {
     expect(challenger.counts().shadowQueueRows).toBe(0);
     expect(shadow(52)).toBe('taken');
     await expect.poll(() => said.at(-1), SOON).toBe(52);
+  });
+
+  it('go together when they come within a few milliseconds, and a run is short: few rows of a slow graph', async () => {
+    const { challenger } = bench.challenger();
+    const model = await bench.odd(await slow());
+    challenger.want([model]);
+    await loaded(challenger, model);
+    /** Of each request, how long the run took in which its row was. */
+    const runs = async (requests: number, ms: number): Promise<number[]> => {
+      const graphMs: number[] = [];
+      for (let i = 0; i < requests; i++)
+        challenger.shadow('odd', 1, table({ x: [i], ms: [ms] }), at(1), (_, timing) => graphMs.push(timing.graphMs));
+      await expect.poll(() => graphMs.length, SOON).toBe(requests);
+      return graphMs;
+    };
+    expect(new Set(await runs(20, 40)).size).toBe(1);
+    // 2 ms a row is above what a run may take.
+    expect(new Set(await runs(4, 40)).size).toBe(4);
+    expect(new Set(await runs(1, 0)).size).toBe(1);
+    expect(new Set(await runs(20, 0)).size).toBeLessThan(20);
   });
 
   it('are dropped while a run seems to hang', async () => {
@@ -250,9 +271,8 @@ describe('shadows', () => {
     challenger.shadow('odd', 1, table({ x: [1], ms: [0] }), at(1), () => {
       throw new Error('the log is full');
     });
+    const said = () => lines.find(({ msg }) => msg === 'what a shadow said could not be used');
+    await expect.poll(said, SOON).toMatchObject({ err: { message: 'the log is full' } });
     expect(await ask(challenger, model, { x: 2, ms: 0 })).toEqual(answer(2));
-    expect(lines.find(({ msg }) => msg === 'what a shadow said could not be used')).toMatchObject({
-      err: { message: 'the log is full' },
-    });
   });
 });
