@@ -1,6 +1,11 @@
-interface App {
-  /** `env` is what node's server gives: the request as it came, whose headers are read from. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What answers requests. */
+export interface App {
+  /** `env` is what node's server gives: the request as it came. */
   fetch(request: Request, env?: object): Response | Promise<Response>;
+  /** Asked first where node's server brings the request: whether the app takes it as it is, and answers it. */
+  direct?(request: IncomingMessage, response: ServerResponse): boolean;
 }
 
 /** Paths that the serving app answers; the control app has the rest. */
@@ -8,11 +13,14 @@ const SERVING =
   /^\/(predict|health|ready|metrics|openapi\.json)$|^\/docs(\/|$)|^\/v1\/models\/[^/]+\/(predict|feedback)$/;
 
 /** Both apps on one port. */
-export function dispatch(serving: App, control: App): (request: Request, env?: object) => Response | Promise<Response> {
-  return (request, env) => {
-    const path = pathOf(request.url);
-    if (path === '/') return Response.redirect(new URL('/docs', request.url), 302);
-    return (SERVING.test(path) ? serving : control).fetch(request, env);
+export function dispatch(serving: { app: App } & Pick<App, 'direct'>, control: App): App {
+  return {
+    direct: serving.direct,
+    fetch(request, env) {
+      const path = pathOf(request.url);
+      if (path === '/') return Response.redirect(new URL('/docs', request.url), 302);
+      return (SERVING.test(path) ? serving.app : control).fetch(request, env);
+    },
   };
 }
 

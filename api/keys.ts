@@ -2,8 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { isSecretOf, keyIdOf, type Keys, type KnownKey } from '../bucket/index.ts';
 import type { Scope } from '../schemas/index.ts';
-import { headerOf } from './header.ts';
 import { ProblemError } from './problem.ts';
+import type { WithHeaders } from './received.ts';
 
 /** Who acts, as a key that was checked says. */
 export interface Actor {
@@ -108,10 +108,10 @@ const keyNeeded = (because: string, scope: Scope): ProblemError =>
   });
 
 /** The secret that a request shows, whatever it is. */
-export function secretOf(c: Context): string | undefined {
+export function secretOf(request: WithHeaders): string | undefined {
   // Another scheme, or another's token, is for whoever stands before us.
-  const bearer = /^bearer +(\S+) *$/i.exec(headerOf(c, 'authorization') ?? '')?.[1];
-  const key = headerOf(c, 'x-api-key')?.trim();
+  const bearer = /^bearer +(\S+) *$/i.exec(request.header('authorization') ?? '')?.[1];
+  const key = request.header('x-api-key')?.trim();
   return bearer?.startsWith('gk_') ? bearer : (key ?? bearer);
 }
 
@@ -126,7 +126,7 @@ export const keysRequired =
   (ring: KeyRing, scopeOf: (path: string) => Scope | undefined): MiddlewareHandler =>
   async (c, next) => {
     const scope = READS.has(c.req.method) ? undefined : scopeOf(c.req.path);
-    if (scope !== undefined) c.set('actor', await ring.check(secretOf(c), scope));
+    if (scope !== undefined) c.set('actor', await ring.check(secretOf(c.req), scope));
     return next();
   };
 

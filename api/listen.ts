@@ -6,6 +6,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener, RequestError } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { UserError } from '../schemas/index.ts';
+import type { App } from './dispatch.ts';
 import { problemOf, problemParts, type ProblemFields } from './problem.ts';
 import { uuidv7 } from './request-id.ts';
 
@@ -43,8 +44,6 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-type Answer = (request: Request, env?: object) => Response | Promise<Response>;
-
 const DEFAULT_PORT = 3000;
 
 /**
@@ -52,7 +51,7 @@ const DEFAULT_PORT = 3000;
  *
  * @throws {UserError} PortTaken, CannotListen
  */
-export async function listen(answer: Answer, o: ListenOptions): Promise<Listening> {
+export async function listen(app: App, o: ListenOptions): Promise<Listening> {
   const limits = { ...CONNECTION_LIMITS, ...o.limits };
   const server = createServer({
     headersTimeout: limits.headersMs,
@@ -63,7 +62,7 @@ export async function listen(answer: Answer, o: ListenOptions): Promise<Listenin
     requireHostHeader: false,
   });
   const connections = new Connections(server, limits, o.log);
-  const toApp = getRequestListener(answer, {
+  const toApp = getRequestListener((request, env) => app.fetch(request, env), {
     // Probes that speak HTTP/1.0 name no host.
     hostname: 'localhost',
     errorHandler: (error) => failed(error, o.log),
@@ -71,7 +70,7 @@ export async function listen(answer: Answer, o: ListenOptions): Promise<Listenin
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     connections.opened(request.socket, response);
     if (request.headers.host === undefined && request.httpVersion !== '1.0') refuse(response, NO_HOST, o.log);
-    else void toApp(request, response);
+    else if (!app.direct?.(request, response)) void toApp(request, response);
   };
   server.on('request', serve);
   // Whatever else is expected than to go on with the body is passed over, as RFC 9110 allows.

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Context } from 'hono';
-import { headerOf } from './header.ts';
+import type { WithHeaders } from './received.ts';
 
 /** What a client may call its own request. */
 const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -9,10 +9,15 @@ const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 export function requestId(c: Context): string {
   const known: unknown = c.get('requestId');
   if (typeof known === 'string') return known;
-  const given = headerOf(c, 'x-request-id');
-  const id = given !== undefined && CLIENT_ID.test(given) ? given : uuidv7(Date.now());
+  const id = idFor(c.req);
   c.set('requestId', id);
   return id;
+}
+
+/** The same, of a request that no Hono app has: another one each time it is asked, unless the client gave it. */
+export function idFor(request: WithHeaders): string {
+  const given = request.header('x-request-id');
+  return given !== undefined && CLIENT_ID.test(given) ? given : uuidv7(Date.now());
 }
 
 const POOL_BYTES = 4096;

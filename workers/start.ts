@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { removeApiAddress, writeApiAddress } from '../api/address.ts';
 import { controlOpenApi, createControl } from '../api/control.ts';
-import { dispatch } from '../api/dispatch.ts';
+import { dispatch, type App } from '../api/dispatch.ts';
 import { KeyRing } from '../api/keys.ts';
 import { listen } from '../api/listen.ts';
 import { replicaChecks } from '../api/replica-checks.ts';
@@ -71,9 +71,15 @@ export async function start(options: StartOptions): Promise<Running> {
     const stores = await openStores({ bucket: options.bucket, home });
     say(`Bucket: ${options.bucket}`);
     // Before anything is brought up: a port that is taken is the commonest reason not to start.
-    let answer: (request: Request, env?: object) => Response | Promise<Response> = starting;
+    let app: App = { fetch: starting };
     const host = options.host ?? '127.0.0.1';
-    const listening = await listen((request, env) => answer(request, env), { host, port: options.port, log, say });
+    const listening = await listen(
+      {
+        fetch: (request, env) => app.fetch(request, env),
+        direct: (request, response) => app.direct?.(request, response) ?? false,
+      },
+      { host, port: options.port, log, say },
+    );
     const { port } = listening;
     closing.api.push(() => listening.close());
     const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
@@ -119,7 +125,7 @@ export async function start(options: StartOptions): Promise<Running> {
     await serving.start();
     closing.api.push(() => serving.stop());
     closing.api.push(() => listening.close()); // first of all: nothing more is accepted
-    answer = dispatch(serving.app, control);
+    app = dispatch(serving, control);
 
     goOn();
     const temporal = await findTemporal({ home, say, env });

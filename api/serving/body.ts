@@ -1,7 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import type { Context } from 'hono';
-import { headerOf } from '../header.ts';
 import { ProblemError } from '../problem.ts';
+import { BodyTooLarge, type Received } from '../received.ts';
 import { parseJson } from './json.ts';
 
 /** What a route takes as a body. */
@@ -25,8 +24,8 @@ const ROWS: BodyKind = {
  *
  * @throws {ProblemError} 415 for anything but JSON in UTF-8, 413 above `maxBytes`, 400 for what is not JSON (with its place)
  */
-export function readJson(c: Context, maxBytes: number): Promise<unknown> {
-  return readText(c, ROWS, maxBytes).then(valueOf);
+export function readJson(request: Received, maxBytes: number): Promise<unknown> {
+  return readText(request, ROWS, maxBytes).then(valueOf);
 }
 
 /**
@@ -34,19 +33,13 @@ export function readJson(c: Context, maxBytes: number): Promise<unknown> {
  *
  * @throws {ProblemError} 415 for another type or encoding, 413 above `maxBytes`, 400 where it is empty, cut off or not UTF-8
  */
-export async function readText(c: Context, kind: BodyKind, maxBytes: number): Promise<string> {
-  requireType(c, kind);
-  const length = headerOf(c, 'content-length');
-  if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
-  const request = c.req.raw;
+export async function readText(request: Received, kind: BodyKind, maxBytes: number): Promise<string> {
+  requireType(request, kind);
   let bytes: Uint8Array;
   try {
-    // The HTTP server holds a body to its content-length, so a small one needs no counting.
-    bytes =
-      length === undefined ? await countBytes(request.body, maxBytes) : new Uint8Array(await request.arrayBuffer());
+    bytes = await request.bytes(maxBytes);
   } catch (error) {
-    if (error instanceof ProblemError) throw error;
-    throw malformed('The body did not arrive whole.', kind);
+    throw error instanceof BodyTooLarge ? tooLarge(maxBytes) : malformed('The body did not arrive whole.', kind);
   }
   if (bytes.byteLength === 0) throw malformed('The body is empty.', kind);
   return decode(bytes, kind);
@@ -75,14 +68,14 @@ const malformed = (detail: string, { next }: BodyKind): ProblemError =>
     next,
   });
 
-function requireType(c: Context, { type: wanted, called }: BodyKind): void {
-  const given = headerOf(c, 'content-type') ?? '';
-  if (given === called && headerOf(c, 'content-encoding') === undefined) return;
+function requireType(request: Received, { type: wanted, called }: BodyKind): void {
+  const given = request.header('content-type') ?? '';
+  if (given === called && request.header('content-encoding') === undefined) return;
   const [type = '', ...parameters] = given.toLowerCase().split(';');
   const charset = parameters
     .map((parameter) => /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameter)?.[1])
     .find((name) => name !== undefined);
-  const encoding = (headerOf(c, 'content-encoding') ?? 'identity').toLowerCase();
+  const encoding = (request.header('content-encoding') ?? 'identity').toLowerCase();
   if (
     wanted.test(type.trim()) &&
     (charset === undefined || charset === 'utf-8' || charset === 'utf8') &&
@@ -97,23 +90,6 @@ function requireType(c: Context, { type: wanted, called }: BodyKind): void {
     next: "Send the header 'content-type: application/json' and the body as plain UTF-8.",
     headers: { accept: called.replace(' or ', ', ') },
   });
-}
-
-async function countBytes(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {
-  if (body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  const reader = body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return Buffer.concat(chunks);
-    bytes += value.byteLength;
-    if (bytes > maxBytes) {
-      await reader.cancel().catch(() => undefined);
-      throw tooLarge(maxBytes);
-    }
-    chunks.push(value);
-  }
 }
 
 const tooLarge = (maxBytes: number): ProblemError =>

@@ -3,6 +3,7 @@ import { Hono, type Context } from 'hono';
 import type { PredictionLog } from '../../bucket/index.ts';
 import { UserError, type Issue, type ModelVersion } from '../../schemas/index.ts';
 import { ProblemError, problemMethod } from '../problem.ts';
+import { received } from '../received.ts';
 import { requestId } from '../request-id.ts';
 import { readText, valueOf, type BodyKind } from './body.ts';
 import { readLabel, valueInput, type FeedbackTerms, type NewLabel } from './feedback-label.ts';
@@ -103,8 +104,8 @@ const LABELS: BodyKind = {
 
 async function readBody(c: Context, o: FeedbackOptions, terms: FeedbackTerms): Promise<NewLabel[]> {
   const type = (c.req.header('content-type') ?? '').toLowerCase().split(';')[0]!.trim();
-  if (BULK.test(type)) return readLines(await readText(c, LABELS, o.maxBulkBytes ?? MAX_BULK_BYTES), terms);
-  const body = valueOf(await readText(c, LABELS, o.maxBodyBytes ?? 1_000_000));
+  if (BULK.test(type)) return readLines(await readText(received(c), LABELS, o.maxBulkBytes ?? MAX_BULK_BYTES), terms);
+  const body = valueOf(await readText(received(c), LABELS, o.maxBodyBytes ?? 1_000_000));
   const read = readLabel(body, terms);
   if ('label' in read) return [read.label];
   throw invalid(terms.version, read.issues, 'so it was not kept');

@@ -87,8 +87,7 @@ export async function startServer(kind: 'echo' | 'ours', ...args: string[]): Pro
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const { port } = await message<{ port: number }>(child, 'port');
-  await message(child, 'ready');
+  const [{ port }] = await Promise.all([message<{ port: number }>(child, 'port'), message(child, 'ready')]);
   return {
     port,
     async cpuUs() {

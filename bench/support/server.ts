@@ -2,14 +2,14 @@
 import { Session } from 'node:inspector/promises';
 import { Hono } from 'hono';
 import pino from 'pino';
-import { dispatch } from '../../api/dispatch.ts';
+import { dispatch, type App } from '../../api/dispatch.ts';
 import { listen } from '../../api/listen.ts';
 import { createServing } from '../../api/serving.ts';
 import { openPredictionLog, openStores } from '../../bucket/index.ts';
 
 const [kind, bucket, home] = process.argv.slice(2) as ['echo' | 'ours', string, string];
 
-async function ours(): Promise<(request: Request, env?: object) => Response | Promise<Response>> {
+async function ours(): Promise<App> {
   const stores = await openStores({ bucket, home });
   const predictionLog = await openPredictionLog({ bucket: stores.bucket, home, log });
   const serving = createServing({ stores, predictionLog, log });
@@ -26,23 +26,23 @@ async function ours(): Promise<(request: Request, env?: object) => Response | Pr
     clearInterval(loaded);
     process.send!({ ready: true });
   }, 20);
-  return dispatch(serving.app, new Hono());
+  return dispatch(serving, new Hono());
 }
 
-function echo(): (request: Request, env?: object) => Response | Promise<Response> {
+function echo(): App {
   const app = new Hono();
   app.post('/predict', async (c) => c.json(await c.req.json<object>()));
   process.send!({ ready: true });
-  return (request, env) => app.fetch(request, env);
+  return { fetch: (request, env) => app.fetch(request, env) };
 }
 
 const log = pino(
   { level: 'info' },
   pino.destination({ dest: kind === 'ours' ? `${home}/bench.log` : '/dev/null', sync: false }),
 );
-const { port } = await listen((request, env) => answer(request, env), { host: '127.0.0.1', port: 0, log });
+const app = kind === 'echo' ? echo() : await ours();
+const { port } = await listen(app, { host: '127.0.0.1', port: 0, log });
 process.send!({ port });
-const answer = kind === 'echo' ? echo() : await ours();
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: { profileMs: number } | { cpu: true }) => {

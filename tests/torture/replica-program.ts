@@ -16,7 +16,10 @@ const predictionLog = await openPredictionLog({
 });
 const serving = createServing({ stores, predictionLog, log, challengerMb: 400 });
 await serving.start();
-const listening = await listen((request) => serving.app.fetch(request), { host: '127.0.0.1', port: Number(port), log });
+const listening = await listen(
+  { fetch: (request) => serving.app.fetch(request), direct: serving.direct },
+  { host: '127.0.0.1', port: Number(port), log },
+);
 
 process.once('SIGTERM', () => {
   void (async () => {

@@ -399,12 +399,15 @@ describe('a connection', () => {
       if (pathname === '/slow') await sleep(400);
       return new Response(`${pathname};`);
     };
-    const listening = await listen(slow, {
-      host: '127.0.0.1',
-      port: 0,
-      log: pino({ level: 'silent' }),
-      limits: { answerMs: 100, sweepMs: 20 },
-    });
+    const listening = await listen(
+      { fetch: slow },
+      {
+        host: '127.0.0.1',
+        port: 0,
+        log: pino({ level: 'silent' }),
+        limits: { answerMs: 100, sweepMs: 20 },
+      },
+    );
     const connection = new RawConnection(listening.port);
     connection.send(['/slow', '/a', '/b'].map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`).join(''));
     await until(() => connection.received.includes('/b;'));

@@ -31,7 +31,7 @@ export async function serveOverHttp(
     { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   );
   const control = new Hono().notFound(problemNotFound);
-  const listening = await listen(dispatch(serving.app, control), { host: '127.0.0.1', port: 0, log, limits });
+  const listening = await listen(dispatch(serving, control), { host: '127.0.0.1', port: 0, log, limits });
   const { port } = listening;
   return {
     serving,
