@@ -68,8 +68,10 @@ export class NodeReceived implements Received {
       this.#request
         .on('data', (chunk: Buffer) => (whole = whole ? Buffer.concat([whole, chunk]) : chunk))
         .on('end', () => resolve(whole ?? new Uint8Array()))
-        // After an end it changes nothing.
-        .on('close', () => reject(new Error('the client left')));
+        .on('close', () => {
+          // After an end it would change nothing, but each error would cost a walk of the stack.
+          if (!this.#request.readableEnded) reject(new Error('the client left'));
+        });
     });
   }
 }
