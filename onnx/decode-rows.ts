@@ -34,8 +34,8 @@ export function decodeRows(
       issues.push({ at: rows.length === 1 ? 'row' : `rows[${i}]`, found: shown(row), expected: 'an object of fields' });
       continue;
     }
-    for (const field of Object.keys(row))
-      if (!Object.hasOwn(inputs, field) && !extra.includes(field))
+    for (const field in row)
+      if (!fields.has(field) && !extra.includes(field))
         issues.push({
           at: place + short(field),
           found: 'a field that is not known',
@@ -58,12 +58,12 @@ export function decodeRows(
   return { ok: true, columns: { rows: rows.length, columns } };
 }
 
-const entries = new WeakMap<InputSchema, [name: string, input: Input][]>();
+const maps = new WeakMap<InputSchema, Map<string, Input>>();
 
 /** A version's inputs are asked for with every request. */
-function fieldsOf(inputs: InputSchema): [name: string, input: Input][] {
-  let known = entries.get(inputs);
-  if (!known) entries.set(inputs, (known = Object.entries(inputs)));
+function fieldsOf(inputs: InputSchema): Map<string, Input> {
+  let known = maps.get(inputs);
+  if (!known) maps.set(inputs, (known = new Map(Object.entries(inputs))));
   return known;
 }
 

@@ -26,7 +26,7 @@ export function route(
 ): RouteAnswer | undefined {
   if (champion === undefined) return undefined;
   if (forced !== undefined) return { assigned: 'forced', version: forced, propensity: 0, why: 'asked for by name' };
-  const weight = canary && nowMs < Date.parse(canary.until) ? canary.weight : 0;
+  const weight = canary && !isOver(canary, nowMs) ? canary.weight : 0;
   if (!canary || weight === 0)
     return {
       assigned: 'champion',
@@ -42,6 +42,15 @@ export function route(
     propensity: 1 - weight,
     why: 'its bucket is not below the weight',
   };
+}
+
+const untilMs = new WeakMap<object, number>();
+
+/** Whether it gets nothing any more: a canary or a shadow whose `until` has come. Its text is read once, not for each request. */
+export function isOver(one: { readonly until: string }, nowMs: number): boolean {
+  let ms = untilMs.get(one);
+  if (ms === undefined) untilMs.set(one, (ms = Date.parse(one.until)));
+  return !(nowMs < ms);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { isLonger, shown } from '../../onnx/index.ts';
 import type { Issue, ModelVersion, Output } from '../../schemas/index.ts';
+import { isoOf } from './iso.ts';
 
 /** Above or at it a binary answer is positive, where the version carries no threshold of its own. */
 const DEFAULT_THRESHOLD = 0.5;
@@ -7,9 +8,11 @@ const MAX_ENTITY_LENGTH = 200;
 
 export type Entity = string | number;
 
+export type Decision = boolean | string | number;
+
 /** What the answer to one row says. `prediction` follows the version's own threshold. */
 export interface Prediction {
-  prediction: boolean | string | number;
+  prediction: Decision;
   /** binary: of the positive class */
   probability?: number;
   /** multiclass: by class */
@@ -19,21 +22,19 @@ export interface Prediction {
 }
 
 export function predictionOf(version: ModelVersion, { scores, maturesAt }: Output): Prediction {
-  const common = { maturesAt: isoOf(maturesAt) };
-  if (version.task === 'regression') return { prediction: scores[0]!, ...common };
-  if (version.task === 'binary')
-    return { prediction: scores[0]! >= (version.threshold ?? DEFAULT_THRESHOLD), probability: scores[0]!, ...common };
-  const classes = version.classes ?? [];
-  return {
-    prediction: classes[scores.indexOf(Math.max(...scores))]!,
-    probabilities: Object.fromEntries(classes.map((name, k) => [name, scores[k]!])),
-    ...common,
-  };
+  const prediction = decisionOf(version, scores);
+  const matures = Number.isFinite(maturesAt) ? isoOf(Math.trunc(maturesAt * 1000)) : null;
+  if (version.task === 'regression') return { prediction, maturesAt: matures };
+  if (version.task === 'binary') return { prediction, probability: scores[0]!, maturesAt: matures };
+  const probabilities = Object.fromEntries((version.classes ?? []).map((name, k) => [name, scores[k]!]));
+  return { prediction, probabilities, maturesAt: matures };
 }
 
-function isoOf(seconds: number): string | null {
-  const at = new Date(seconds * 1000);
-  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+/** What the scores come to: positive or not, a class, or the number itself. */
+export function decisionOf({ task, threshold, classes }: ModelVersion, scores: readonly number[]): Decision {
+  if (task === 'regression') return scores[0]!;
+  if (task === 'binary') return scores[0]! >= (threshold ?? DEFAULT_THRESHOLD);
+  return (classes ?? [])[scores.indexOf(Math.max(...scores))]!;
 }
 
 /**

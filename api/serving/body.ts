@@ -25,7 +25,7 @@ const ROWS: BodyKind = {
  * @throws {ProblemError} 415 for anything but JSON in UTF-8, 413 above `maxBytes`, 400 for what is not JSON (with its place)
  */
 export function readJson(request: Received, maxBytes: number): Promise<unknown> {
-  return readText(request, ROWS, maxBytes).then(valueOf);
+  return readBody(request, ROWS, maxBytes, valueOf);
 }
 
 /**
@@ -33,7 +33,11 @@ export function readJson(request: Received, maxBytes: number): Promise<unknown> 
  *
  * @throws {ProblemError} 415 for another type or encoding, 413 above `maxBytes`, 400 where it is empty, cut off or not UTF-8
  */
-export async function readText(request: Received, kind: BodyKind, maxBytes: number): Promise<string> {
+export function readText(request: Received, kind: BodyKind, maxBytes: number): Promise<string> {
+  return readBody(request, kind, maxBytes, (text) => text);
+}
+
+async function readBody<T>(request: Received, kind: BodyKind, maxBytes: number, use: (text: string) => T): Promise<T> {
   requireType(request, kind);
   let bytes: Uint8Array;
   try {
@@ -42,7 +46,7 @@ export async function readText(request: Received, kind: BodyKind, maxBytes: numb
     throw error instanceof BodyTooLarge ? tooLarge(maxBytes) : malformed('The body did not arrive whole.', kind);
   }
   if (bytes.byteLength === 0) throw malformed('The body is empty.', kind);
-  return decode(bytes, kind);
+  return use(decode(bytes, kind));
 }
 
 /** @throws {ProblemError} 400, with the place of the first mistake */

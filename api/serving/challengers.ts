@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Stores } from '../../bucket/index.ts';
-import { afterAttempt, CLOSED, mayTry, type Breaker } from '../../policies/index.ts';
+import { afterAttempt, CLOSED, isOver, mayTry, type Breaker } from '../../policies/index.ts';
 import { decodeRows } from '../../onnx/index.ts';
 import {
   detailOf,
@@ -144,9 +144,10 @@ export class Challengers {
     done: (version: ModelVersion, ...scored: Parameters<ShadowDone>) => void,
   ): void {
     const now = this.now();
-    for (const { version, until } of serving.shadows) {
+    for (const shadow of serving.shadows) {
+      const { version } = shadow;
       const record = this.prepared.get(keyOf(model, version))?.version;
-      if (!record || now >= Date.parse(until)) continue;
+      if (!record || isOver(shadow, now)) continue;
       const own = ownColumns(record, champion, rows);
       if (typeof own === 'string') done(record, { ok: false, why: 'threw', detail: own }, { latencyMs: 0, graphMs: 0 });
       else this.challenger.shadow(model, version, own, rows.predictedAt, (...scored) => done(record, ...scored));
@@ -212,9 +213,10 @@ export class Challengers {
     const wanted: ReturnType<Challengers['wanted']> = [];
     for (const { model, serving } of this.revisions.values()) {
       const { canary, shadows } = serving;
-      if (canary && now < Date.parse(canary.until)) wanted.push({ model, version: canary.version, as: 'canary' });
-      for (const { version, until } of shadows)
-        if (now < Date.parse(until) && version !== canary?.version) wanted.push({ model, version, as: 'shadow' });
+      if (canary && !isOver(canary, now)) wanted.push({ model, version: canary.version, as: 'canary' });
+      for (const shadow of shadows)
+        if (!isOver(shadow, now) && shadow.version !== canary?.version)
+          wanted.push({ model, version: shadow.version, as: 'shadow' });
     }
     return wanted;
   }

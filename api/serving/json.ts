@@ -64,10 +64,11 @@ const isSpace = (code: number): boolean => code === 32 || code === 10 || code ==
 function countKeys(value: unknown, depth: number): number | undefined {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth === MAX_DEPTH) return undefined;
-  const values = Array.isArray(value) ? value : Object.values(value);
-  let keys = Array.isArray(value) ? 0 : values.length;
-  for (const one of values) {
-    const inside = countKeys(one, depth + 1);
+  let keys = 0;
+  // What JSON.parse makes inherits nothing that `in` would list, and this makes no list of what there is.
+  for (const key in value) {
+    if (!Array.isArray(value)) keys++;
+    const inside = countKeys(value[key as never], depth + 1);
     if (inside === undefined) return undefined;
     keys += inside;
   }

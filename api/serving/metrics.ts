@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type MetricValue } from 'prom-client';
 import type { PredictionLog } from '../../bucket/index.ts';
 import type { Failure } from '../../schemas/index.ts';
 import type { Challenger } from './challenger/index.ts';
@@ -19,13 +19,12 @@ export interface Observed {
 export class Metrics {
   private readonly registry = new Registry();
   private readonly requests: Counter;
-  private readonly latency: Histogram;
-  private readonly graph: Histogram;
   private readonly batch: Histogram;
   private readonly canaryFailures: Counter;
   private readonly feedback: Counter;
   private readonly labels: Counter;
-  private readonly series = new Map<string, Series>();
+  /** By model. */
+  private readonly series = new Map<string, Series[]>();
 
   constructor(o: {
     follower: () => Follower;
@@ -43,20 +42,8 @@ export class Metrics {
       labelNames: [...byVersion, 'status'],
       registers,
     });
-    this.latency = new Histogram({
-      name: 'gauntlet_request_seconds',
-      help: 'From a request to its answer.',
-      labelNames: byVersion,
-      buckets: SECONDS,
-      registers,
-    });
-    this.graph = new Histogram({
-      name: 'gauntlet_graph_seconds',
-      help: 'The run of the graph that a request was in.',
-      labelNames: byVersion,
-      buckets: SECONDS,
-      registers,
-    });
+    this.timed('gauntlet_request_seconds', 'From a request to its answer.', ({ latency }) => latency);
+    this.timed('gauntlet_graph_seconds', 'The run of the graph that a request was in.', ({ graph }) => graph);
     this.batch = new Histogram({
       name: 'gauntlet_batch_rows',
       help: 'Rows that went through a champion at once.',
@@ -169,21 +156,34 @@ export class Metrics {
     );
   }
 
+  /** A histogram whose counts are kept in the series. */
+  private timed(name: string, help: string, of: (series: Series) => Buckets): void {
+    const metric = {
+      name,
+      get: () => ({
+        name,
+        help,
+        type: 'histogram',
+        aggregator: 'sum',
+        values: [...this.series.values()].flat().flatMap((series) => of(series).values(name, series.labels)),
+      }),
+    };
+    // prom-client asks no more of a metric than this, but its types know only its own.
+    this.registry.registerMetric(metric as unknown as Histogram);
+  }
+
   answered(model: string, { version, assigned, latencyMs, graphMs }: Observed): void {
-    const key = `${model} ${version} ${assigned}`;
-    let series = this.series.get(key);
-    if (!series) {
-      const labels = { model, version: String(version), assigned };
-      const answered = this.requests.labels({ ...labels, status: '200' });
-      series = new Series(answered, this.latency.labels(labels), this.graph.labels(labels));
-      this.series.set(key, series);
-    }
+    let known = this.series.get(model);
+    if (!known) this.series.set(model, (known = []));
+    let series = known.find((one) => one.version === version && one.assigned === assigned);
+    if (!series) known.push((series = new Series(model, version, assigned)));
     series.add(latencyMs / 1000, graphMs / 1000);
   }
 
   /** In Prometheus' text, as of now. */
   async text(): Promise<{ text: string; contentType: string }> {
-    for (const series of this.series.values()) series.pass();
+    for (const series of [...this.series.values()].flat())
+      this.requests.inc({ ...series.labels, status: '200' }, series.takeAnswered());
     return { text: await this.registry.metrics(), contentType: this.registry.contentType };
   }
 
@@ -215,37 +215,61 @@ export class Metrics {
   }
 }
 
-/** Of one model, version and assignment. They are passed on many at once, which costs less than each in its request. */
+/** Of one model, version and assignment. Counted here: what prom-client does for each observation costs as much as reading a row. */
 class Series {
-  private latencies: number[] = [];
-  private graphs: number[] = [];
-  private readonly answered: { inc(by: number): void };
-  private readonly latency: Labelled;
-  private readonly graph: Labelled;
+  readonly version: number;
+  readonly assigned: string;
+  readonly labels: Record<'model' | 'version' | 'assigned', string>;
+  readonly latency = new Buckets();
+  readonly graph = new Buckets();
+  private answered = 0;
 
-  constructor(answered: { inc(by: number): void }, latency: Labelled, graph: Labelled) {
-    this.answered = answered;
-    this.latency = latency;
-    this.graph = graph;
+  constructor(model: string, version: number, assigned: string) {
+    this.version = version;
+    this.assigned = assigned;
+    this.labels = { model, version: String(version), assigned };
   }
 
   add(latencySeconds: number, graphSeconds: number): void {
-    this.latencies.push(latencySeconds);
-    if (this.graphs.push(graphSeconds) >= MANY) this.pass();
+    this.answered++;
+    this.latency.observe(latencySeconds);
+    this.graph.observe(graphSeconds);
   }
 
-  pass(): void {
-    const { latencies, graphs } = this;
-    this.latencies = [];
-    this.graphs = [];
-    this.answered.inc(latencies.length);
-    for (const seconds of latencies) this.latency.observe(seconds);
-    for (const seconds of graphs) this.graph.observe(seconds);
+  /** Answers since it was last asked. */
+  takeAnswered(): number {
+    const { answered } = this;
+    this.answered = 0;
+    return answered;
   }
 }
 
-const MANY = 512;
+/** A histogram over `SECONDS`. */
+class Buckets {
+  private readonly counts = new Float64Array(SECONDS.length + 1);
+  private sum = 0;
 
-interface Labelled {
-  observe(value: number): void;
+  observe(seconds: number): void {
+    let bucket = 0;
+    while (bucket < SECONDS.length && seconds > SECONDS[bucket]!) bucket++;
+    this.counts[bucket]!++;
+    this.sum += seconds;
+  }
+
+  /** As Prometheus has them: each bucket with those below it. */
+  values(name: string, labels: Series['labels']): NamedValue[] {
+    let count = 0;
+    const buckets = [...SECONDS, '+Inf'].map((le, i) => ({
+      metricName: `${name}_bucket`,
+      labels: { le, ...labels },
+      value: (count += this.counts[i]!),
+    }));
+    return [
+      ...buckets,
+      { metricName: `${name}_sum`, labels: { ...labels }, value: this.sum },
+      { metricName: `${name}_count`, labels: { ...labels }, value: count },
+    ];
+  }
 }
+
+type NamedValue = MetricValue<string> & { metricName: string };

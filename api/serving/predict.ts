@@ -10,7 +10,7 @@ import {
   type ShadowScore,
 } from '../../schemas/index.ts';
 import { ProblemError, type ProblemFields } from '../problem.ts';
-import { predictionOf, type Prediction } from './answer.ts';
+import { decisionOf, predictionOf, type Prediction } from './answer.ts';
 import { ask, type Asked, type AskedRow } from './ask.ts';
 import type { Scored as ChallengerScored } from './challenger/index.ts';
 import type { Challengers } from './challengers.ts';
@@ -210,7 +210,7 @@ function shadowRecord(
     eventMs: event.ms,
     scoredMs,
     maturesMs: maturesMsOf(output),
-    output: output && { scores: output.scores, prediction: predictionOf(version, output).prediction },
+    output: output && { scores: output.scores, prediction: decisionOf(version, output.scores) },
     graphMs: rounded(graphMs),
     latencyMs: rounded(latencyMs),
     failed,

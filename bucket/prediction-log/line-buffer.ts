@@ -1,5 +1,8 @@
 const LEAST_BYTES = 256 * 1024;
 
+/** Of a text in UTF-8: three for each of UTF-16's. */
+const mostBytes = (text: string): number => 3 * text.length;
+
 /** Lines as bytes, one below the other: as text each would be an object until all are joined to be written. */
 export class LineBuffer {
   rows = 0;
@@ -12,11 +15,21 @@ export class LineBuffer {
     return this.#to - this.#from;
   }
 
-  /** @param bytes  Buffer.byteLength of the line */
-  add(line: string, bytes: number): void {
-    if (this.#bytes.length - this.#to < bytes) this.#grow(bytes);
-    this.#to += this.#bytes.write(line, this.#to);
+  /** @returns the bytes that the line takes */
+  add(line: string): number {
+    const most = mostBytes(line);
+    if (this.#bytes.length - this.#to < most) this.#grow(most);
+    const bytes = this.#bytes.write(line, this.#to);
+    this.#to += bytes;
     this.rows++;
+    return bytes;
+  }
+
+  /** Whether with this line there would be more bytes than so many. */
+  isAbove(limit: number, line: string): boolean {
+    const room = limit - this.byteLength;
+    // Counting them costs as much as writing them.
+    return mostBytes(line) > room && Buffer.byteLength(line) > room;
   }
 
   /** All of it, which is nobody else's then. */

@@ -176,11 +176,9 @@ class SpooledLog implements PredictionLog {
       this.#log?.error({ err: error }, 'a record of the prediction log is no JSON');
       return 'shed';
     }
-    const bytes = Buffer.byteLength(line);
-    if (this.#lines.byteLength + bytes > this.#limits.segmentBytes) this.#takeLines();
+    if (this.#lines.isAbove(this.#limits.segmentBytes, line)) this.#takeLines();
     if (this.#lines.rows === 0) this.#linesSinceMs = this.#now();
-    this.#lines.add(line, bytes);
-    this.#memoryBytes += bytes;
+    this.#memoryBytes += this.#lines.add(line);
     this.#kept++;
     this.#arm();
     return 'kept';

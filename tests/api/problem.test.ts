@@ -91,4 +91,11 @@ describe('request ids', () => {
     expect(Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16)).toBe(Date.parse('2026-11-24T12:00:00Z'));
     expect(uuidv7(1) < uuidv7(2)).toBe(true);
   });
+
+  it('of ours are random but for their time, version and variant', () => {
+    const made = Array.from({ length: 5_000 }, () => uuidv7(1).replaceAll('-', '').slice(12));
+    expect(new Set(made).size).toBe(5_000);
+    const digits = Array.from({ length: 20 }, (_, at) => new Set(made.map((id) => id[at])).size);
+    expect(digits).toEqual([1, 16, 16, 16, 4, ...Array<number>(15).fill(16)]);
+  });
 });

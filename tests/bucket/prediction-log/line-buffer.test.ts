@@ -16,6 +16,7 @@ it('gives what was added since it last gave, and never touches what it gave', ()
     let since: string[] = [];
     const counts: number[] = [];
     const expectedCounts: number[] = [];
+    const isAbove: boolean[] = [];
     for (const one of [...steps, 'take' as const])
       if (one === 'take') {
         counts.push(lines.rows, lines.byteLength);
@@ -24,10 +25,15 @@ it('gives what was added since it last gave, and never touches what it gave', ()
         expected.push(since.join(''));
         since = [];
       } else {
-        lines.add(one, Buffer.byteLength(one));
+        const bytes = Buffer.byteLength(one);
+        const whole = lines.byteLength + bytes;
+        isAbove.push(lines.isAbove(whole, one), !lines.isAbove(whole - 1, one));
+        counts.push(lines.add(one));
+        expectedCounts.push(bytes);
         since.push(one);
       }
     expect(counts).toEqual(expectedCounts);
+    expect(isAbove.filter(Boolean)).toEqual([]);
     // At the end, when all that came later has been written.
     expect(given.map(String)).toEqual(expected);
   });
