@@ -1,4 +1,4 @@
-import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { UserError } from '../../schemas/index.ts';
@@ -152,7 +152,7 @@ export class Delivery {
   async #deliver(segment: Segment): Promise<string | undefined> {
     try {
       if (Math.abs(this.#now() - segment.name.ms) > this.#limits.keepNameMs) await this.#rename(segment);
-      const lines = segment.memory?.lines ?? (await readFile(segment.path!)).subarray(0, segment.bytes);
+      const lines = segment.memory?.lines ?? { path: segment.path!, bytes: segment.bytes };
       if (!(await this.#withinTime(segment, createSegment(this.#bucket, segment.name, lines)))) {
         const key = segmentKey(segment.name);
         await this.#rename(segment);

@@ -1,10 +1,15 @@
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { createGzip, gunzip, gzip } from 'node:zlib';
 import { UserError, type NewLogRecord } from '../../schemas/index.ts';
 import type { Bucket } from '../bucket.ts';
 
 /** Raw segments go with their hour, so what counts is the time that packing takes. */
 const GZIP_LEVEL = 1;
+const PIECE_BYTES = 512 * 1024;
 
 /** What a segment is called, in the spool as in the bucket. `ms` is when it was first to be uploaded. */
 export interface SegmentName {
@@ -42,12 +47,29 @@ export const lineOf = (record: NewLogRecord, boot: string, seq: number): string 
   `${JSON.stringify(record).slice(0, -1)},"boot":"${boot}","seq":${seq}}\n`;
 
 /** True iff the bucket now holds these lines under that name. */
-export async function createSegment(bucket: Bucket, name: SegmentName, lines: Uint8Array): Promise<boolean> {
+export async function createSegment(bucket: Bucket, name: SegmentName, lines: Lines): Promise<boolean> {
   const key = segmentKey(name);
-  if (await bucket.create(key, await promisify(gzip)(lines, { level: GZIP_LEVEL }))) return true;
+  if (await bucket.create(key, await packed(lines))) return true;
   // Another release of Node may have packed the same lines into other bytes.
   const there = await bucket.read(key);
-  return there !== undefined && Buffer.compare(await promisify(gunzip)(there), lines) === 0;
+  if (there === undefined) return false;
+  const own = lines instanceof Uint8Array ? lines : (await readFile(lines.path)).subarray(0, lines.bytes);
+  return Buffer.compare(await promisify(gunzip)(there), own) === 0;
+}
+
+/** Lines that are to be a segment: in memory, or the first bytes of a file. */
+export type Lines = Uint8Array | { path: string; bytes: number };
+
+/**
+ * A file goes through in pieces: read at once it is megabytes outside JavaScript's heap for which V8 collects the old
+ * generation, twice a second at 20,000 requests a second.
+ */
+async function packed(lines: Lines): Promise<Buffer> {
+  if (lines instanceof Uint8Array) return promisify(gzip)(lines, { level: GZIP_LEVEL });
+  const file = createReadStream(lines.path, { end: lines.bytes - 1, highWaterMark: PIECE_BYTES });
+  const zip = createGzip({ level: GZIP_LEVEL, chunkSize: PIECE_BYTES });
+  const [whole] = await Promise.all([buffer(zip), pipeline(file, zip)]);
+  return whole;
 }
 
 /**

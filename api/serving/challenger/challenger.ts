@@ -417,17 +417,18 @@ export class Challenger {
     const finished: [Call, Scored][] = [];
     let at = 0;
     for (const { of, from, to } of slices) {
-      const own = results.slice(at, (at += to - from));
       of.graphMs += graphMs;
-      const thrown = own.find((result) => 'threw' in result);
-      if (thrown && 'threw' in thrown) {
+      let thrown: string | undefined;
+      for (const end = at + to - from; at < end; at++) {
+        const result = results[at]!;
+        if ('threw' in result) thrown ??= result.threw;
+        else of.outputs.push(result);
+      }
+      if (thrown !== undefined) {
         // What is left of it need not run.
         (of.canary ? this.canaries : this.shadows).drop(of);
-        finished.push([of, { ok: false, why: 'threw', detail: thrown.threw }]);
-        continue;
-      }
-      of.outputs.push(...(own as (Output | { failed: string })[]));
-      if (of.outputs.length === of.rows.rows)
+        finished.push([of, { ok: false, why: 'threw', detail: thrown }]);
+      } else if (of.outputs.length === of.rows.rows)
         finished.push([of, { ok: true, outputs: of.outputs, graphMs: of.graphMs }]);
     }
     // The child first: it works while the answers are used.

@@ -82,11 +82,11 @@ export function packOutputs(results: readonly RowResult[]): PackedOutputs {
 
 export function unpackOutputs({ scores, width, maturesAt, failed, threw }: PackedOutputs): RowResult[] {
   const results: RowResult[] = [];
-  for (let row = 0; row < maturesAt.length; row++)
-    results.push({
-      scores: Array.from(scores.subarray(row * width, (row + 1) * width)),
-      maturesAt: maturesAt[row]!,
-    });
+  for (let row = 0; row < maturesAt.length; row++) {
+    const own: number[] = [];
+    for (let k = row * width; k < (row + 1) * width; k++) own.push(scores[k]!);
+    results.push({ scores: own, maturesAt: maturesAt[row]! });
+  }
   for (const [row, because] of failed) results[row] = { failed: because };
   for (const [row, because] of threw) results[row] = { threw: because };
   return results;
