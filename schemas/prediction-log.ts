@@ -148,9 +148,17 @@ export type Label = z.infer<typeof Label>;
 
 export const LogRecord = z.discriminatedUnion('kind', [Answer, ShadowScore, Label]);
 export type LogRecord = z.infer<typeof LogRecord>;
-/** A record as it is appended: the log adds who wrote it, and in which order. */
-export type NewLogRecord =
-  Omit<Answer, 'boot' | 'seq'> | Omit<ShadowScore, 'boot' | 'seq'> | Omit<Label, 'boot' | 'seq'>;
+/** Records as they are appended: the log adds who wrote them, and in which order. */
+export type NewAnswer = Omit<Answer, 'boot' | 'seq'>;
+export type NewShadowScore = Omit<ShadowScore, 'boot' | 'seq'>;
+export type NewLogRecord = NewAnswer | NewShadowScore | Omit<Label, 'boot' | 'seq'>;
+
+/** What many records say alike. */
+export type AnswerAlike = Pick<
+  Answer,
+  'kind' | 'v' | 'model' | 'project' | 'revision' | 'assigned' | 'assignedVersion' | 'version' | 'reason' | 'propensity'
+>;
+export type ShadowAlike = Pick<ShadowScore, 'kind' | 'v' | 'model' | 'version' | 'revision'>;
 
 /** log/hours/<date>/<hour>/<k>.json: what a closed hour consists of. A successor k + 1 replaces it whole. */
 export const HourManifest = z

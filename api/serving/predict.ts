@@ -2,12 +2,15 @@ import type { PredictionLog } from '../../bucket/index.ts';
 import {
   BEYOND_REASON,
   detailOf,
-  type Answer,
+  type AnswerAlike,
   type Failure,
   type ModelVersion,
+  type NewAnswer,
+  type NewShadowScore,
   type Output,
   type PiiHasher,
-  type ShadowScore,
+  type Revision,
+  type ShadowAlike,
 } from '../../schemas/index.ts';
 import { ProblemError, type ProblemFields } from '../problem.ts';
 import { decisionOf, predictionOf, type Prediction } from './answer.ts';
@@ -78,7 +81,10 @@ export async function predict(question: Question, context: PredictContext): Prom
   const latencyMs = performance.now() - question.from;
   const answeredMs = context.now();
   rows.forEach((row, i) => {
-    context.predictionLog.append(recordOf(question, asked, i, row, answers[i]!, { latencyMs, answeredMs }));
+    context.predictionLog.appendAnswer(
+      recordOf(question, asked, i, row, answers[i]!, { latencyMs, answeredMs }),
+      answerAlike(current.revision, row),
+    );
   });
   if (current.revision.serving.shadows.length > 0)
     context.challengers.shadow(
@@ -88,7 +94,7 @@ export async function predict(question: Question, context: PredictContext): Prom
       (shadow, result, timing) => {
         asked.rows.forEach((row, i) => {
           const record = shadowRecord(question, row, i, shadow, result, timing, context.now());
-          context.predictionLog.append(record);
+          context.predictionLog.appendShadowScore(record, shadowAlike(current.revision, shadow.n));
         });
       },
     );
@@ -139,23 +145,70 @@ type RowAnswer = Prediction | { error: string };
 const answerOf = ({ version, output, failed, championFailed }: ScoredRow): RowAnswer =>
   output ? predictionOf(version, output) : { error: (championFailed ?? failed!).detail };
 
-function recordOf(
-  { current, requestId, event }: Question,
-  asked: Asked,
-  i: number,
-  { routed, reason, version, output, failed, graphMs }: ScoredRow,
-  answer: RowAnswer,
-  { latencyMs, answeredMs }: { latencyMs: number; answeredMs: number },
-): Omit<Answer, 'boot' | 'seq'> {
-  const { unit, entityKey } = asked.rows[i]!;
-  return {
+interface Alike {
+  answers: AnswerAlike[];
+  shadows: ShadowAlike[];
+}
+
+/** By revision, which their model, number and weights are of. Few: one a version and way to it. */
+const alike = new WeakMap<Revision, Alike>();
+
+function alikeOf(revision: Revision): Alike {
+  let known = alike.get(revision);
+  if (!known) alike.set(revision, (known = { answers: [], shadows: [] }));
+  return known;
+}
+
+function answerAlike(
+  revision: Revision,
+  { routed: { assigned, version: assignedVersion, propensity }, version: { n, project }, reason }: ScoredRow,
+): AnswerAlike {
+  const { answers } = alikeOf(revision);
+  for (const one of answers)
+    if (
+      one.version === n &&
+      one.reason === reason &&
+      one.assignedVersion === assignedVersion &&
+      one.assigned === assigned &&
+      one.propensity === propensity
+    )
+      return one;
+  const own: AnswerAlike = {
     kind: 'answer',
     v: 1,
+    model: revision.model,
+    project,
+    revision: revision.n,
+    assigned,
+    assignedVersion,
+    version: n,
+    reason,
+    propensity,
+  };
+  answers.push(own);
+  return own;
+}
+
+function shadowAlike(revision: Revision, version: number): ShadowAlike {
+  const { shadows } = alikeOf(revision);
+  for (const one of shadows) if (one.version === version) return one;
+  const own: ShadowAlike = { kind: 'shadow', v: 1, model: revision.model, version, revision: revision.n };
+  shadows.push(own);
+  return own;
+}
+
+function recordOf(
+  { requestId, event }: Question,
+  asked: Asked,
+  i: number,
+  { output, failed, graphMs }: ScoredRow,
+  answer: RowAnswer,
+  { latencyMs, answeredMs }: { latencyMs: number; answeredMs: number },
+): Omit<NewAnswer, keyof AnswerAlike> {
+  const { unit, entityKey } = asked.rows[i]!;
+  return {
     requestId,
     row: i,
-    model: current.revision.model,
-    project: version.project,
-    revision: current.revision.n,
     unit,
     entity: entityKey,
     eventMs: event.ms,
@@ -164,11 +217,6 @@ function recordOf(
     answeredMs,
     maturesMs: maturesMsOf(output),
     inputs: asked.inputs(i),
-    assigned: routed.assigned,
-    assignedVersion: routed.version,
-    version: version.n,
-    reason,
-    propensity: routed.propensity,
     output: output && !('error' in answer) ? { scores: output.scores, prediction: answer.prediction } : undefined,
     latencyMs: rounded(latencyMs),
     graphMs: rounded(graphMs),
@@ -178,14 +226,14 @@ function recordOf(
 }
 
 function shadowRecord(
-  { current, requestId, event }: Question,
+  { requestId, event }: Question,
   { unit, entityKey }: AskedRow,
   i: number,
   version: ModelVersion,
   result: ChallengerScored,
   { latencyMs, graphMs }: { latencyMs: number; graphMs: number },
   scoredMs: number,
-): Omit<ShadowScore, 'boot' | 'seq'> {
+): Omit<NewShadowScore, keyof ShadowAlike> {
   const scored = result.ok ? result.outputs[i]! : undefined;
   const output = scored && 'scores' in scored ? scored : undefined;
   const failed: Failure | undefined = result.ok
@@ -198,13 +246,8 @@ function shadowRecord(
         detail: detailOf(result.detail),
       };
   return {
-    kind: 'shadow',
-    v: 1,
     requestId,
     row: i,
-    model: current.revision.model,
-    version: version.n,
-    revision: current.revision.n,
     unit,
     entity: entityKey,
     eventMs: event.ms,

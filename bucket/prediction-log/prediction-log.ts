@@ -2,12 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { UserError, type NewLogRecord } from '../../schemas/index.ts';
+import {
+  UserError,
+  type AnswerAlike,
+  type NewAnswer,
+  type NewLogRecord,
+  type NewShadowScore,
+  type ShadowAlike,
+} from '../../schemas/index.ts';
 import type { Bucket } from '../bucket.ts';
 import { Delivery, type DeliveryLimits } from './delivery.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { segmentFilesIn } from './segment-file.ts';
-import { fileOf, lineOf, openFileOf } from './segment.ts';
+import { fileOf, lineWith, openFileOf } from './segment.ts';
 import { Shedding, type Pressure } from './shedding.ts';
 import { rmdirIfEmpty, Spool } from './spool.ts';
 import { WriteAheadFile, type Batch } from './write-ahead-file.ts';
@@ -20,6 +27,13 @@ export interface PredictionLog {
   readonly boot: string;
   /** Takes microseconds and never throws. `kept` may have been kept without its detail. */
   append(record: NewLogRecord): 'kept' | 'shed';
+  /**
+   * The same for what comes by the ten thousand a second: a record in two parts.
+   *
+   * @param alike  in an object that is the same for many records, which becomes JSON once
+   */
+  appendAnswer(own: Omit<NewAnswer, keyof AnswerAlike>, alike: AnswerAlike): 'kept' | 'shed';
+  appendShadowScore(own: Omit<NewShadowScore, keyof ShadowAlike>, alike: ShadowAlike): 'kept' | 'shed';
   /**
    * Everything appended so far is in the write-ahead file and synced, or in the bucket.
    *
@@ -94,6 +108,9 @@ export async function openPredictionLog(o: PredictionLogOptions): Promise<Predic
 
 class SpooledLog implements PredictionLog {
   readonly boot: string;
+  /** The boot, as it stands in a line. */
+  readonly #boot: string;
+  readonly #rests = new WeakMap<AnswerAlike | ShadowAlike, string>();
   readonly #limits: Limits;
   readonly #spoolLimit: number;
   readonly #now: () => number;
@@ -137,6 +154,7 @@ class SpooledLog implements PredictionLog {
     this.#log = o.log;
     this.#shedding = new Shedding(o.log);
     this.boot = `${String(this.#now()).padStart(13, '0')}-${randomBytes(4).toString('hex')}`;
+    this.#boot = `,"boot":"${this.boot}"`;
     this.#spool = new Spool(o.home, this.boot, () => this.#adopt());
     this.#delivery = new Delivery({
       bucket: o.bucket,
@@ -161,16 +179,29 @@ class SpooledLog implements PredictionLog {
   }
 
   append(record: NewLogRecord): 'kept' | 'shed' {
+    return this.#append(record.kind, record, this.#boot);
+  }
+
+  appendAnswer(own: Omit<NewAnswer, keyof AnswerAlike>, alike: AnswerAlike): 'kept' | 'shed' {
+    return this.#append('answer', own, this.#restOf(alike));
+  }
+
+  appendShadowScore(own: Omit<NewShadowScore, keyof ShadowAlike>, alike: ShadowAlike): 'kept' | 'shed' {
+    return this.#append('shadow', own, this.#restOf(alike));
+  }
+
+  /** @param rest  JSON of the fields that are not in `own` */
+  #append(kind: NewLogRecord['kind'], own: object, rest: string): 'kept' | 'shed' {
     const seq = this.#seq++;
     if (this.#closing) {
-      this.#lostLabel ||= record.kind === 'label';
+      this.#lostLabel ||= kind === 'label';
       return 'shed';
     }
-    const kept = this.#shedding.pass(record, this.#pressure());
+    const kept = this.#shedding.pass(kind, own, this.#pressure());
     if (!kept) return 'shed';
     let line: string;
     try {
-      line = lineOf(kept, this.boot, seq);
+      line = lineWith(kept, rest, seq);
     } catch (error) {
       // A fault of ours, for which no request fails.
       this.#log?.error({ err: error }, 'a record of the prediction log is no JSON');
@@ -182,6 +213,12 @@ class SpooledLog implements PredictionLog {
     this.#kept++;
     this.#arm();
     return 'kept';
+  }
+
+  #restOf(alike: AnswerAlike | ShadowAlike): string {
+    let rest = this.#rests.get(alike);
+    if (rest === undefined) this.#rests.set(alike, (rest = `,${JSON.stringify(alike).slice(1, -1)}${this.#boot}`));
+    return rest;
   }
 
   async written(): Promise<void> {

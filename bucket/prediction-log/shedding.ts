@@ -10,6 +10,12 @@ const ENDS_BELOW = 0.9;
 /** From here on a label is not taken, and so not acknowledged: whoever sends it again and again must not fill the memory. */
 const LABELS_REFUSED = 2;
 
+/** What is let go of an answer before the whole of it. */
+interface Detail {
+  inputs?: unknown;
+  lookedUp?: unknown;
+}
+
 export interface Pressure {
   /** Of the spool's limit, or of the memory's, whichever is more; 1: nothing more may come. */
   fill: number;
@@ -33,11 +39,11 @@ export class Shedding {
   }
 
   /** What is left of a record under this pressure: itself, less of it, or undefined. */
-  pass(record: NewLogRecord, pressure: Pressure): NewLogRecord | undefined {
+  pass<T extends object>(kind: NewLogRecord['kind'], record: T & Detail, pressure: Pressure): T | undefined {
     this.look(pressure);
     if (this.#step === NOTHING) return record;
-    if (record.kind === 'label') return pressure.fill < LABELS_REFUSED ? record : undefined;
-    if (record.kind === 'shadow') {
+    if (kind === 'label') return pressure.fill < LABELS_REFUSED ? record : undefined;
+    if (kind === 'shadow') {
       this.counts.shadow++;
       return undefined;
     }

@@ -393,9 +393,11 @@ it('from the log alone, an entity is erased: none of its records is found after 
 function counting(log: PredictionLog): PredictionLog {
   return {
     boot: log.boot,
-    append(record) {
-      if (record.kind === 'shadow') shadowScores++;
-      return log.append(record);
+    append: (record) => log.append(record),
+    appendAnswer: (own, alike) => log.appendAnswer(own, alike),
+    appendShadowScore(own, alike) {
+      shadowScores++;
+      return log.appendShadowScore(own, alike);
     },
     written: () => log.written(),
     flush: () => log.flush(),

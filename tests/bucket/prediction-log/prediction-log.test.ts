@@ -14,7 +14,7 @@ import {
   type PredictionLog,
 } from '../../../bucket/index.ts';
 import type { PredictionLogOptions } from '../../../bucket/prediction-log/prediction-log.ts';
-import { UserError, type LogRecord } from '../../../schemas/index.ts';
+import { UserError, type LogRecord, type NewLogRecord } from '../../../schemas/index.ts';
 import { linesOf, outputOf, startChild } from '../children/start.ts';
 import { loggedIn } from './logged.ts';
 import { answer, idOf, label, range, shadow } from './records.ts';
@@ -108,6 +108,33 @@ describe('the prediction log', () => {
     expect(keys.length).toBeGreaterThan(10);
     expect(log.lag()).toEqual({ rows: 0, oldestMs: 0, shed: { shadow: 0, detail: 0, answer: 0 }, spoolBytes: 0 });
     expect(await spoolFiles()).toEqual([]);
+  });
+
+  it('takes a record in two parts as it takes a whole one', async () => {
+    await newPlace();
+    const log = await open();
+    const { kind, v, model, project, revision, assigned, assignedVersion, version, reason, propensity, ...own } =
+      answer(1);
+    const alike = { kind, v, model, project, revision, assigned, assignedVersion, version, reason, propensity };
+    const { kind: k, v: w, model: m, version: n, revision: r, ...ownShadow } = shadow(1);
+    const alikeShadow = { kind: k, v: w, model: m, version: n, revision: r };
+    log.append(answer(1));
+    log.appendAnswer(own, alike);
+    log.appendAnswer({ ...own, requestId: 'r-2' }, alike);
+    log.appendAnswer(own, { ...alike, version: 7, reason: 'canary' });
+    log.append(shadow(1));
+    log.appendShadowScore(ownShadow, alikeShadow);
+    await log.flush();
+    const { records } = await loggedIn(bucket);
+    const written = (record: NewLogRecord, seq: number) => ({ ...record, boot: log.boot, seq });
+    expect(records).toEqual([
+      written(answer(1), 0),
+      written(answer(1), 1),
+      written({ ...answer(1), requestId: 'r-2' }, 2),
+      written({ ...answer(1), version: 7, reason: 'canary' }, 3),
+      written(shadow(1), 4),
+      written(shadow(1), 5),
+    ]);
   });
 
   it('ends a segment before the line that makes it too large, whatever its letters', async () => {

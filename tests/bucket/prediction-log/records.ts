@@ -1,8 +1,8 @@
 /** Records as small as their schemas allow. */
-import type { LogRecord, NewLogRecord } from '../../../schemas/index.ts';
+import type { LogRecord, NewAnswer, NewLogRecord, NewShadowScore } from '../../../schemas/index.ts';
 import { sha } from '../examples.ts';
 
-export const answer = (id: number | string, detail = 'x'): NewLogRecord => ({
+export const answer = (id: number | string, detail = 'x'): NewAnswer => ({
   kind: 'answer',
   v: 1,
   requestId: `r-${id}`,
@@ -28,7 +28,7 @@ export const answer = (id: number | string, detail = 'x'): NewLogRecord => ({
   cacheHit: false,
 });
 
-export const shadow = (id: number | string): NewLogRecord => ({
+export const shadow = (id: number | string): NewShadowScore => ({
   kind: 'shadow',
   v: 1,
   requestId: `r-${id}`,
