@@ -43,6 +43,7 @@ import {
   ProblemError,
   type ErrorLog,
 } from './problem.ts';
+import { received } from './received.ts';
 import { actorOf, byOf, KeyRing, keysRequired, secretOf } from './keys.ts';
 import { requestId } from './request-id.ts';
 import { sameOriginOnly } from './same-origin.ts';
@@ -167,7 +168,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
     await requireModel(stores, model);
     await requireVersion(stores, model, body.version);
     const rounds = await roundsApproval(stores, model, body);
-    if (rounds !== undefined) await keys.check(secretOf(c.req), 'approve', rounds);
+    if (rounds !== undefined) await keys.check(secretOf(received(c)), 'approve', rounds);
     const { stage } = await c.req.json<{ stage?: unknown }>();
     const asked = { ...body, ...(body.stage && { stage: onlyNamed(body.stage, stage) }) };
     const started = await startRollout(o, model, asked, byOf(c, body.by));
@@ -241,7 +242,7 @@ export function createControl(o: ControlOptions): OpenAPIHono {
       // Whoever may approve is not held up by it: a rollback is for minutes in which nothing else works.
       const mayNotApprove = actorOf(c)?.scopes.includes('approve') === false;
       const rounds = mayNotApprove ? await rollbackRoundsApproval(stores, model, to) : undefined;
-      if (rounds !== undefined) await keys.check(secretOf(c.req), 'approve', rounds);
+      if (rounds !== undefined) await keys.check(secretOf(received(c)), 'approve', rounds);
     }
     try {
       return c.json(await rollBack(stores.serving, model, to, byOf(c, by), reason, rollbackCause(id)), 200);

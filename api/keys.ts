@@ -3,7 +3,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { isSecretOf, keyIdOf, type Keys, type KnownKey } from '../bucket/index.ts';
 import type { Scope } from '../schemas/index.ts';
 import { ProblemError } from './problem.ts';
-import type { WithHeaders } from './received.ts';
+import { received, type WithHeaders } from './received.ts';
 
 /** Who acts, as a key that was checked says. */
 export interface Actor {
@@ -126,7 +126,7 @@ export const keysRequired =
   (ring: KeyRing, scopeOf: (path: string) => Scope | undefined): MiddlewareHandler =>
   async (c, next) => {
     const scope = READS.has(c.req.method) ? undefined : scopeOf(c.req.path);
-    if (scope !== undefined) c.set('actor', await ring.check(secretOf(c.req), scope));
+    if (scope !== undefined) c.set('actor', await ring.check(secretOf(received(c)), scope));
     return next();
   };
 

@@ -18,12 +18,14 @@ export interface Received extends WithHeaders {
 
 export class BodyTooLarge extends Error {}
 
-/** A request as a Hono app has it. */
+/** A request as a Hono app has it; its headers as node's own parser reads them, where that is what brought it. */
 export function received(c: Context): Received {
+  const incoming = (c.env as { incoming?: IncomingMessage } | undefined)?.incoming;
+  const header = (name: string): string | undefined => (incoming ? headerOf(incoming, name) : c.req.header(name));
   return {
-    header: (name) => c.req.header(name),
+    header,
     async bytes(maxBytes) {
-      const length = c.req.header('content-length');
+      const length = header('content-length');
       if (length === undefined) return countBytes(c.req.raw.body, maxBytes);
       if (Number(length) > maxBytes) throw new BodyTooLarge();
       // The HTTP server holds a body to its content-length, so it needs no counting.
@@ -58,20 +60,24 @@ export class NodeReceived implements Received {
   }
 
   header(name: string): string | undefined {
-    const value = this.#request.headers[name];
-    return Array.isArray(value) ? value.join(', ') : value;
+    return headerOf(this.#request, name);
   }
 
   bytes(): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      let whole: Buffer | undefined;
+      const chunks: Buffer[] = [];
       this.#request
-        .on('data', (chunk: Buffer) => (whole = whole ? Buffer.concat([whole, chunk]) : chunk))
-        .on('end', () => resolve(whole ?? new Uint8Array()))
+        .on('data', (chunk: Buffer) => void chunks.push(chunk))
+        .on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
         .on('close', () => {
           // After an end it would change nothing, but each error would cost a walk of the stack.
           if (!this.#request.readableEnded) reject(new Error('the client left'));
         });
     });
   }
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Context } from 'hono';
-import type { WithHeaders } from './received.ts';
+import { received, type WithHeaders } from './received.ts';
 
 /** What a client may call its own request. */
 const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -9,7 +9,7 @@ const CLIENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 export function requestId(c: Context): string {
   const known: unknown = c.get('requestId');
   if (typeof known === 'string') return known;
-  const id = idFor(c.req);
+  const id = idFor(received(c));
   c.set('requestId', id);
   return id;
 }

@@ -126,8 +126,8 @@ export function createServing(options: ServingOptions): ServingApp {
       return problemMethod(...methods)(c);
     };
 
-  /** One handler for every method: where two match, Hono puts them together anew for each request. */
   const onlyPost = only('POST');
+  /** For every method: where two handlers match, Hono puts them together anew for each request. */
   const predict = async (c: Context): Promise<Response> => {
     if (c.req.method !== 'POST') return onlyPost(c);
     const { status, headers, body } = await predictions.answer(received(c), requestId(c), c.req.param('model'));
@@ -197,7 +197,7 @@ export function createServing(options: ServingOptions): ServingApp {
 
   return {
     app,
-    direct: directly(predictions, maxBodyBytes),
+    direct: directly(predictions, { maxBodyBytes, log }),
     start: () => follower.start(),
     ready: () => readinessOf(status()),
     status,

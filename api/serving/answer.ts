@@ -8,7 +8,7 @@ const MAX_ENTITY_LENGTH = 200;
 
 export type Entity = string | number;
 
-export type Decision = boolean | string | number;
+type Decision = boolean | string | number;
 
 /** What the answer to one row says. `prediction` follows the version's own threshold. */
 export interface Prediction {
@@ -23,7 +23,7 @@ export interface Prediction {
 
 export function predictionOf(version: ModelVersion, { scores, maturesAt }: Output): Prediction {
   const prediction = decisionOf(version, scores);
-  const matures = Number.isFinite(maturesAt) ? isoOf(Math.trunc(maturesAt * 1000)) : null;
+  const matures = isoOf(Math.trunc(maturesAt * 1000));
   if (version.task === 'regression') return { prediction, maturesAt: matures };
   if (version.task === 'binary') return { prediction, probability: scores[0]!, maturesAt: matures };
   const probabilities = Object.fromEntries((version.classes ?? []).map((name, k) => [name, scores[k]!]));

@@ -1,27 +1,45 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
 import { NodeReceived } from '../received.ts';
 import { idFor } from '../request-id.ts';
 import type { Predictions } from './predictions.ts';
 
-/** A model's name that needs no decoding. */
-const PATH = /^\/(?:predict|v1\/models\/([\w.-]+)\/predict)$/;
+/** A model's name that needs no decoding, and is no step in a path. */
+const PATH = /^\/(?:predict|v1\/models\/(?!\.{1,2}\/)([\w.-]+)\/predict)$/;
+/** As the web's URLs have it; others may be none. */
+const HOST = /^[a-z0-9._-]+(?::[1-9]\d{3})?$|^[a-z0-9._-]+:[1-5]\d{4}$/;
 
 /**
  * Requests to predict past Hono, for which node's requests and responses would be made into the web's and back: nearly
- * a fifth of what one costs. Only such as nothing is special about; all others have the same answer from the app.
+ * a fifth of what one costs. Only such as nothing is special about, and that nobody refuses before their bodies are
+ * read; all others have the same answer from the app.
  *
  * @returns whether it takes this one
  */
-export function directly(predictions: Predictions, maxBodyBytes: number) {
+export function directly(predictions: Predictions, o: { maxBodyBytes: number; log: Logger }) {
   return (request: IncomingMessage, response: ServerResponse): boolean => {
-    if (request.method !== 'POST' || !(Number(request.headers['content-length']) <= maxBodyBytes)) return false;
+    const { headers } = request;
+    if (
+      request.method !== 'POST' ||
+      headers['content-type'] !== 'application/json' ||
+      headers['content-encoding'] !== undefined ||
+      !(Number(headers['content-length']) <= o.maxBodyBytes) ||
+      !HOST.test(headers.host ?? '')
+    )
+      return false;
     const path = PATH.exec(request.url!);
     if (!path) return false;
     const received = new NodeReceived(request);
-    void predictions.answer(received, idFor(received), path[1]).then(({ status, headers, body }) => {
-      headers['content-length'] = String(Buffer.byteLength(body));
-      response.writeHead(status, headers).end(body);
-    });
+    predictions
+      .answer(received, idFor(received), path[1])
+      .then((said) => {
+        said.headers['content-length'] = String(Buffer.byteLength(said.body));
+        response.writeHead(said.status, said.headers).end(said.body);
+      })
+      .catch((error: unknown) => {
+        o.log.error({ err: error }, 'request failed');
+        response.destroy();
+      });
     return true;
   };
 }

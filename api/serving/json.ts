@@ -65,12 +65,19 @@ function countKeys(value: unknown, depth: number): number | undefined {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth === MAX_DEPTH) return undefined;
   let keys = 0;
-  // What JSON.parse makes inherits nothing that `in` would list, and this makes no list of what there is.
+  if (Array.isArray(value)) {
+    for (const one of value) {
+      const inside = countKeys(one, depth + 1);
+      if (inside === undefined) return undefined;
+      keys += inside;
+    }
+    return keys;
+  }
+  // What JSON.parse makes inherits nothing that `in` would list, and no list is made of what there is.
   for (const key in value) {
-    if (!Array.isArray(value)) keys++;
     const inside = countKeys(value[key as never], depth + 1);
     if (inside === undefined) return undefined;
-    keys += inside;
+    keys += 1 + inside;
   }
   return keys;
 }

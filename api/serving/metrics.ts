@@ -1,12 +1,10 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type MetricValue } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { PredictionLog } from '../../bucket/index.ts';
 import type { Failure } from '../../schemas/index.ts';
 import type { Challenger } from './challenger/index.ts';
 import type { Challengers } from './challengers.ts';
 import type { Follower } from './follower.ts';
-
-/** Seconds: from a hundredth of a millisecond's graph to a request that waits. */
-const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { Seconds } from './seconds.ts';
 
 export interface Observed {
   version: number;
@@ -157,7 +155,7 @@ export class Metrics {
   }
 
   /** A histogram whose counts are kept in the series. */
-  private timed(name: string, help: string, of: (series: Series) => Buckets): void {
+  private timed(name: string, help: string, of: (series: Series) => Seconds): void {
     const metric = {
       name,
       get: () => ({
@@ -168,7 +166,7 @@ export class Metrics {
         values: [...this.series.values()].flat().flatMap((series) => of(series).values(name, series.labels)),
       }),
     };
-    // prom-client asks no more of a metric than this, but its types know only its own.
+    // prom-client asks no more of a metric to write it down, but its types know only its own.
     this.registry.registerMetric(metric as unknown as Histogram);
   }
 
@@ -220,8 +218,8 @@ class Series {
   readonly version: number;
   readonly assigned: string;
   readonly labels: Record<'model' | 'version' | 'assigned', string>;
-  readonly latency = new Buckets();
-  readonly graph = new Buckets();
+  readonly latency = new Seconds();
+  readonly graph = new Seconds();
   private answered = 0;
 
   constructor(model: string, version: number, assigned: string) {
@@ -243,33 +241,3 @@ class Series {
     return answered;
   }
 }
-
-/** A histogram over `SECONDS`. */
-class Buckets {
-  private readonly counts = new Float64Array(SECONDS.length + 1);
-  private sum = 0;
-
-  observe(seconds: number): void {
-    let bucket = 0;
-    while (bucket < SECONDS.length && seconds > SECONDS[bucket]!) bucket++;
-    this.counts[bucket]!++;
-    this.sum += seconds;
-  }
-
-  /** As Prometheus has them: each bucket with those below it. */
-  values(name: string, labels: Series['labels']): NamedValue[] {
-    let count = 0;
-    const buckets = [...SECONDS, '+Inf'].map((le, i) => ({
-      metricName: `${name}_bucket`,
-      labels: { le, ...labels },
-      value: (count += this.counts[i]!),
-    }));
-    return [
-      ...buckets,
-      { metricName: `${name}_sum`, labels: { ...labels }, value: this.sum },
-      { metricName: `${name}_count`, labels: { ...labels }, value: count },
-    ];
-  }
-}
-
-type NamedValue = MetricValue<string> & { metricName: string };

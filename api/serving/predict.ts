@@ -1,26 +1,14 @@
 import type { PredictionLog } from '../../bucket/index.ts';
-import {
-  BEYOND_REASON,
-  detailOf,
-  type AnswerAlike,
-  type Failure,
-  type ModelVersion,
-  type NewAnswer,
-  type NewShadowScore,
-  type Output,
-  type PiiHasher,
-  type Revision,
-  type ShadowAlike,
-} from '../../schemas/index.ts';
+import { BEYOND_REASON, type ModelVersion, type PiiHasher } from '../../schemas/index.ts';
 import { ProblemError, type ProblemFields } from '../problem.ts';
-import { decisionOf, predictionOf, type Prediction } from './answer.ts';
+import { predictionOf, type Prediction } from './answer.ts';
 import { ask, type Asked, type AskedRow } from './ask.ts';
-import type { Scored as ChallengerScored } from './challenger/index.ts';
 import type { Challengers } from './challengers.ts';
 import type { EventTime } from './event-time.ts';
 import type { Current } from './follower.ts';
 import type { LatencyWindow } from './latency-window.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { answerAlike, answerRecord, shadowAlike, shadowRecord } from './log-records.ts';
 import { score, type ScoredRow } from './score.ts';
 
 export interface Question {
@@ -82,7 +70,7 @@ export async function predict(question: Question, context: PredictContext): Prom
   const answeredMs = context.now();
   rows.forEach((row, i) => {
     context.predictionLog.appendAnswer(
-      recordOf(question, asked, i, row, answers[i]!, { latencyMs, answeredMs }),
+      answerRecord(question, asked, i, row, { latencyMs, answeredMs }),
       answerAlike(current.revision, row),
     );
   });
@@ -144,128 +132,6 @@ type RowAnswer = Prediction | { error: string };
 
 const answerOf = ({ version, output, failed, championFailed }: ScoredRow): RowAnswer =>
   output ? predictionOf(version, output) : { error: (championFailed ?? failed!).detail };
-
-interface Alike {
-  answers: AnswerAlike[];
-  shadows: ShadowAlike[];
-}
-
-/** By revision, which their model, number and weights are of. Few: one a version and way to it. */
-const alike = new WeakMap<Revision, Alike>();
-
-function alikeOf(revision: Revision): Alike {
-  let known = alike.get(revision);
-  if (!known) alike.set(revision, (known = { answers: [], shadows: [] }));
-  return known;
-}
-
-function answerAlike(
-  revision: Revision,
-  { routed: { assigned, version: assignedVersion, propensity }, version: { n, project }, reason }: ScoredRow,
-): AnswerAlike {
-  const { answers } = alikeOf(revision);
-  for (const one of answers)
-    if (
-      one.version === n &&
-      one.reason === reason &&
-      one.assignedVersion === assignedVersion &&
-      one.assigned === assigned &&
-      one.propensity === propensity
-    )
-      return one;
-  const own: AnswerAlike = {
-    kind: 'answer',
-    v: 1,
-    model: revision.model,
-    project,
-    revision: revision.n,
-    assigned,
-    assignedVersion,
-    version: n,
-    reason,
-    propensity,
-  };
-  answers.push(own);
-  return own;
-}
-
-function shadowAlike(revision: Revision, version: number): ShadowAlike {
-  const { shadows } = alikeOf(revision);
-  for (const one of shadows) if (one.version === version) return one;
-  const own: ShadowAlike = { kind: 'shadow', v: 1, model: revision.model, version, revision: revision.n };
-  shadows.push(own);
-  return own;
-}
-
-function recordOf(
-  { requestId, event }: Question,
-  asked: Asked,
-  i: number,
-  { output, failed, graphMs }: ScoredRow,
-  answer: RowAnswer,
-  { latencyMs, answeredMs }: { latencyMs: number; answeredMs: number },
-): Omit<NewAnswer, keyof AnswerAlike> {
-  const { unit, entityKey } = asked.rows[i]!;
-  return {
-    requestId,
-    row: i,
-    unit,
-    entity: entityKey,
-    eventMs: event.ms,
-    eventBy: event.by,
-    eventResolution: event.resolution,
-    answeredMs,
-    maturesMs: maturesMsOf(output),
-    inputs: asked.inputs(i),
-    output: output && !('error' in answer) ? { scores: output.scores, prediction: answer.prediction } : undefined,
-    latencyMs: rounded(latencyMs),
-    graphMs: rounded(graphMs),
-    cacheHit: false,
-    failed,
-  };
-}
-
-function shadowRecord(
-  { requestId, event }: Question,
-  { unit, entityKey }: AskedRow,
-  i: number,
-  version: ModelVersion,
-  result: ChallengerScored,
-  { latencyMs, graphMs }: { latencyMs: number; graphMs: number },
-  scoredMs: number,
-): Omit<NewShadowScore, keyof ShadowAlike> {
-  const scored = result.ok ? result.outputs[i]! : undefined;
-  const output = scored && 'scores' in scored ? scored : undefined;
-  const failed: Failure | undefined = result.ok
-    ? scored && 'failed' in scored
-      ? { version: version.n, why: 'not-finite', detail: detailOf(scored.failed) }
-      : undefined
-    : {
-        version: version.n,
-        why: result.why === 'not-loaded' ? 'died' : result.why,
-        detail: detailOf(result.detail),
-      };
-  return {
-    requestId,
-    row: i,
-    unit,
-    entity: entityKey,
-    eventMs: event.ms,
-    scoredMs,
-    maturesMs: maturesMsOf(output),
-    output: output && { scores: output.scores, prediction: decisionOf(version, output.scores) },
-    graphMs: rounded(graphMs),
-    latencyMs: rounded(latencyMs),
-    failed,
-  };
-}
-
-function maturesMsOf(output: Output | undefined): number | null {
-  return output && Number.isFinite(output.maturesAt) ? Math.round(output.maturesAt * 1000) : null;
-}
-
-/** To a microsecond: all that a clock here is good for, in fewer bytes. */
-const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 
 /** Whose numbers are to blame, and not the model, for which one request would then look broken. */
 function beyondReason(asked: Asked, because: string): ProblemError | undefined {

@@ -19,7 +19,7 @@ const LONGEST_WAIT_MS = 600_000;
 const DEADLINE_HEADER = 'x-gauntlet-deadline-ms';
 const FORCE_HEADER = 'x-gauntlet-force-version';
 
-export interface PredictionsOptions {
+interface PredictionsOptions {
   follower: Follower;
   challengers: Challengers;
   metrics: Metrics;
@@ -35,7 +35,7 @@ export interface PredictionsOptions {
 }
 
 /** An answer as it leaves, by whichever way. */
-export interface Said {
+interface Said {
   status: ContentfulStatusCode;
   /** Names in lower case. */
   headers: Record<string, string>;

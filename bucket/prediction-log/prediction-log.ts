@@ -14,7 +14,7 @@ import type { Bucket } from '../bucket.ts';
 import { Delivery, type DeliveryLimits } from './delivery.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { segmentFilesIn } from './segment-file.ts';
-import { fileOf, lineWith, openFileOf } from './segment.ts';
+import { fileOf, lineOf, openFileOf } from './segment.ts';
 import { Shedding, type Pressure } from './shedding.ts';
 import { rmdirIfEmpty, Spool } from './spool.ts';
 import { WriteAheadFile, type Batch } from './write-ahead-file.ts';
@@ -201,7 +201,7 @@ class SpooledLog implements PredictionLog {
     if (!kept) return 'shed';
     let line: string;
     try {
-      line = lineWith(kept, rest, seq);
+      line = lineOf(kept, rest, seq);
     } catch (error) {
       // A fault of ours, for which no request fails.
       this.#log?.error({ err: error }, 'a record of the prediction log is no JSON');

@@ -41,12 +41,14 @@ export function segmentKey(name: SegmentName): string {
   return `log/raw/${time.slice(0, 10)}/${time.slice(11, 13)}/${stemOf(name)}.ndjson.gz`;
 }
 
-/** A record as a line. `seq` is its place within the boot. */
-export const lineOf = (record: NewLogRecord, boot: string, seq: number): string =>
-  lineWith(record, `,"boot":"${boot}"`, seq);
-
-/** A line of what a record has for itself, which is not nothing, and the rest of it. @param rest  JSON of more fields, each after a comma */
-export const lineWith = (own: object, rest: string, seq: number): string =>
+/**
+ * A record as a line, from two parts.
+ *
+ * @param own   fields of the record, at least one
+ * @param rest  JSON of the others, each after a comma
+ * @param seq   its place within the boot
+ */
+export const lineOf = (own: object, rest: string, seq: number): string =>
   `${JSON.stringify(own).slice(0, -1)}${rest},"seq":${seq}}\n`;
 
 /** True iff the bucket now holds these lines under that name. */
@@ -61,7 +63,7 @@ export async function createSegment(bucket: Bucket, name: SegmentName, lines: Li
 }
 
 /** Lines that are to be a segment: in memory, or the first bytes of a file. */
-export type Lines = Uint8Array | { path: string; bytes: number };
+type Lines = Uint8Array | { path: string; bytes: number };
 
 /**
  * A file goes through in pieces: read at once it is megabytes outside JavaScript's heap for which V8 collects the old
@@ -90,7 +92,7 @@ export async function writeSegment(
 ): Promise<string> {
   const { seqFrom = 0 } = o;
   const name = { ms: o.now, boot: o.boot, n: seqFrom };
-  const lines = Buffer.from(records.map((record, i) => lineOf(record, o.boot, seqFrom + i)).join(''));
+  const lines = Buffer.from(records.map((record, i) => lineOf(record, `,"boot":"${o.boot}"`, seqFrom + i)).join(''));
   if (!(await createSegment(bucket, name, lines)))
     throw new UserError(
       'SegmentTaken',

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bucketOf, route } from '../../policies/index.ts';
+import { bucketOf, isOver, route } from '../../policies/index.ts';
 
 const golden = JSON.parse(readFileSync(new URL('../golden/route/route.json', import.meta.url), 'utf8')) as {
   salt: string;
@@ -53,6 +53,11 @@ describe('route', () => {
       expect(route({ champion: 1, canary: canary(1) }, `u${i}`, NOW)!.assigned).toBe('canary');
       expect(route({ champion: 1, canary: canary(0) }, `u${i}`, NOW)!.assigned).toBe('champion');
     }
+  });
+
+  it('whatever has an until is over from that millisecond on', () => {
+    const shadow = { version: 3, until: '2026-01-01T00:00:00.000Z' };
+    expect([-1, 0, 1].map((ms) => isOver(shadow, NOW + ms))).toEqual([false, true, true]);
   });
 
   it('gives nothing to a canary past its until, not even a millisecond', () => {

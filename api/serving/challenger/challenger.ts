@@ -60,10 +60,12 @@ export interface ChallengerOptions {
 }
 
 const CANARY_ROWS = 64;
-/** A canary may have to wait for a shadow's run: it has as many rows as take so long, by the last run of that version. */
+/**
+ * A canary may have to wait for a shadow's run. Where a graph is fast it has as many rows as take so long, by the last
+ * run of that version; never fewer than the least, for a run has a cost of its own beside that of its rows.
+ */
 const SHADOW_RUN_MS = 2;
-const FIRST_SHADOW_ROWS = 32;
-const MOST_SHADOW_ROWS = 256;
+const SHADOW_ROWS = { least: 32, most: 256 };
 /** Nobody waits for a shadow, and rows that go together cost less, here and in the child. */
 const SHADOW_WAIT_MS = 5;
 const LEAST_HANG_MS = 2_000;
@@ -129,7 +131,7 @@ type Job =
  * Canaries and live shadows, in one child process: whatever a graph does there (throws, hangs, eats memory), the
  * process that answers goes on.
  *
- *   one job in the child at a time:  load, else canary rows (at most 64), else shadow rows (about 2 ms of them)
+ *   one job in the child at a time:  load, else canary rows (at most 64), else shadow rows (32 to 256, 2 ms of them)
  *
  * Rows that come while a job runs wait, and go together when it ends. A lone canary request never waits for others; a
  * shadow's rows do, up to 5 ms. A child that hangs, takes too much memory or ends by itself is replaced after 100 ms,
@@ -399,7 +401,7 @@ export class Challenger {
       return;
     }
     if (report.kind === 'loaded') {
-      this.opened.set(job.key, { layout: report.layout, shadowRows: FIRST_SHADOW_ROWS });
+      this.opened.set(job.key, { layout: report.layout, shadowRows: SHADOW_ROWS.least });
       this.loadFailures.delete(job.key);
       this.o.log.info({ challenger: job.key }, 'challenger loaded and warm');
     } else if (report.kind === 'load-failed') this.loadFailed(job.key, report.because);
@@ -411,8 +413,8 @@ export class Challenger {
     const opened = this.opened.get(key);
     if (!canary && opened)
       opened.shadowRows = Math.max(
-        1,
-        Math.min(MOST_SHADOW_ROWS, Math.round((SHADOW_RUN_MS * results.length) / graphMs)),
+        SHADOW_ROWS.least,
+        Math.min(SHADOW_ROWS.most, Math.round((SHADOW_RUN_MS * results.length) / graphMs)),
       );
     const finished: [Call, Scored][] = [];
     let at = 0;
@@ -489,6 +491,9 @@ export class Challenger {
     const idle: Scored = { ...result, why: 'not-loaded' };
     for (const call of this.canaries.clear()) this.finish(call, call.key === harmful ? result : idle);
     const dropped = new Set([...running.filter(({ canary }) => !canary), ...this.shadows.clear()]);
+    clearTimeout(this.shadowTimer);
+    this.shadowTimer = undefined;
+    this.shadowsAreDue = false;
     for (const call of dropped) {
       call.over = true;
       this.dropped.restarting += call.rows.rows;

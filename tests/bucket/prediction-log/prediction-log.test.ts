@@ -287,6 +287,23 @@ describe('a bucket that fails', () => {
     expect((await loggedIn(bucket)).keys).toEqual([second]);
   });
 
+  it('has the other segments when the file of one is gone, which is said', async () => {
+    await newPlace();
+    const failing = new Failing(bucket);
+    const log = await open({ bucket: failing, limits: { segmentMs: 20, retryMs: 5, longestRetryMs: 5 } });
+    log.append(answer(0));
+    await vi.waitFor(async () => expect(await spoolFiles()).toEqual([expect.stringMatching(/\.ndjson$/)]), 10_000);
+    const [lost] = await spoolFiles();
+    log.append(answer(1));
+    await vi.waitFor(async () => expect(await spoolFiles()).toHaveLength(2), 10_000);
+    await rm(join(home, 'spool', lost!));
+    failing.down = undefined;
+    await log.flush();
+    expect((await loggedIn(bucket)).ids).toEqual(['r-1']);
+    expect(messages(50)).toEqual(['a segment of the spool is gone']);
+    expect(log.lag()).toMatchObject({ rows: 0, spoolBytes: 0 });
+  });
+
   it('that took a segment and did not say so has it once', async () => {
     await newPlace();
     const failing = new Failing(bucket);
