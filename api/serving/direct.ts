@@ -6,6 +6,8 @@ import type { Predictions } from './predictions.ts';
 
 /** A model's name that needs no decoding, and is no step in a path. */
 const PATH = /^\/(?:predict|v1\/models\/(?!\.{1,2}\/)([\w.-]+)\/predict)$/;
+/** As nearly every client names it. */
+const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 /** As the web's URLs have it; others may be none. */
 const HOST = /^[a-z0-9._-]+(?::[1-9]\d{3})?$|^[a-z0-9._-]+:[1-5]\d{4}$/;
 
@@ -21,7 +23,7 @@ export function directly(predictions: Predictions, o: { maxBodyBytes: number; lo
     const { headers } = request;
     if (
       request.method !== 'POST' ||
-      headers['content-type'] !== 'application/json' ||
+      !JSON_TYPE.test(headers['content-type'] ?? '') ||
       headers['content-encoding'] !== undefined ||
       !(Number(headers['content-length']) <= o.maxBodyBytes) ||
       !HOST.test(headers.host ?? '')
