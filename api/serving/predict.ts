@@ -1,5 +1,5 @@
 import type { PredictionLog } from '../../bucket/index.ts';
-import { BEYOND_REASON, type ModelVersion, type PiiHasher } from '../../schemas/index.ts';
+import { BEYOND_REASON, type ModelVersion, type PiiHasher, type Revision } from '../../schemas/index.ts';
 import { ProblemError, type ProblemFields } from '../problem.ts';
 import { predictionOf, type Prediction } from './answer.ts';
 import { ask, type Asked, type AskedRow } from './ask.ts';
@@ -75,17 +75,7 @@ export async function predict(question: Question, context: PredictContext): Prom
     );
   });
   if (current.revision.serving.shadows.length > 0)
-    context.challengers.shadow(
-      current.revision,
-      version,
-      { columns: asked.columns, kept: asked, predictedAt },
-      (shadow, result, timing) => {
-        asked.rows.forEach((row, i) => {
-          const record = shadowRecord(question, row, i, shadow, result, timing, context.now());
-          context.predictionLog.appendShadowScore(record, shadowAlike(current.revision, shadow.n));
-        });
-      },
-    );
+    askShadows({ requestId, event }, current.revision, asked, predictedAt, version, context);
 
   const first = rows[0]!;
   const { assigned: ofFirst } = first.routed;
@@ -109,6 +99,24 @@ export async function predict(question: Question, context: PredictContext): Prom
     latencyMs,
     graphMs: first.graphMs,
   };
+}
+
+/** Apart from the above: a function keeps alive what any function within it uses, and rows wait for a shadow much longer than their answer takes. */
+function askShadows(
+  request: Pick<Question, 'requestId' | 'event'>,
+  revision: Revision,
+  asked: Asked,
+  predictedAt: Float64Array,
+  champion: ModelVersion,
+  { challengers, predictionLog, now }: PredictContext,
+): void {
+  const { rows, columns } = asked;
+  challengers.shadow(revision, champion, { columns, kept: asked, predictedAt }, (shadow, result, timing) => {
+    rows.forEach((row, i) => {
+      const record = shadowRecord(request, row, i, shadow, result, timing, now());
+      predictionLog.appendShadowScore(record, shadowAlike(revision, shadow.n));
+    });
+  });
 }
 
 /** The echo comes first, so that an entity that is named like a field of ours cannot hide it. */
