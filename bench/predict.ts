@@ -101,7 +101,7 @@ async function measure(server: Server, o: { connections: number; seconds: number
   return { ...measured, cpuUs: ((await server.cpuUs()) - before) / measured.requests };
 }
 
-/** Rows that no shadow scored, because too many waited. */
+/** Rows that no shadow scored, for whatever reason: a figure with many of them is of less work than it says. */
 async function shadowRowsDropped({ port }: Server): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return [...text.matchAll(/^gauntlet_shadow_dropped_total\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { dispatch } from '../../../api/dispatch.ts';
 import { listen, type Listening } from '../../../api/listen.ts';
 import { problemNotFound } from '../../../api/problem.ts';
-import { bookings, register, serve, startServing, temporaryStores } from './fixture.ts';
+import { bookings, register, serve, startServing, temporaryStores, until } from './fixture.ts';
 import { exchange, RawConnection, requestText } from './over-http.ts';
 
 const NOW = Date.UTC(2017, 5, 1);
@@ -124,12 +124,15 @@ it('who is refused before the body was read is told so once, and does not hold t
   }
 });
 
-it('whoever leaves in the middle of a body is answered by nobody, and the next one is', async () => {
+it('whoever leaves in the middle of a body is a refused request, and costs nobody an answer', async () => {
   for (const server of Object.values(servers)) {
+    const refused = () => serving.lines.filter(({ msg, status }) => msg === 'request refused' && status === 400).length;
+    const before = refused();
     const connection = new RawConnection(server.port);
     connection.send(asked('/predict', valid).slice(0, -5));
     await sleep(20);
     connection.socket.destroy();
+    await until(() => refused() === before + 1);
     expect((await said(server, asked('/predict', valid))).body).toContain('"probability"');
   }
 });
