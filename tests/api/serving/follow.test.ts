@@ -1,6 +1,10 @@
 import { rm, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Hono } from 'hono';
+import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dispatch } from '../../../api/dispatch.ts';
+import { listen } from '../../../api/listen.ts';
 import { replicaChecks } from '../../../api/replica-checks.ts';
 import type { Stores } from '../../../bucket/index.ts';
 import { Problem, type Revision } from '../../../schemas/index.ts';
@@ -162,10 +166,19 @@ describe('a revision', () => {
     const seen = new Set<number>();
     let asking = true;
     const failures: unknown[] = [];
-    const client = async () => {
+    const o = { host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) };
+    const listening = await listen(dispatch(serving, new Hono()), o);
+    const rows = { rows: [{ x: 1 }, { x: 2 }] };
+    // Half of them over connections, straight from node's server; half by the app.
+    const overHttp = () =>
+      fetch(`http://127.0.0.1:${listening.port}/predict`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(rows),
+      });
+    const client = async (_: unknown, i: number) => {
       while (asking) {
-        const { app } = serving;
-        const response = await post(app, '/predict', { rows: [{ x: 1 }, { x: 2 }] });
+        const response = await (i % 2 === 0 ? overHttp() : post(serving.app, '/predict', rows));
         const answer = (await response.json()) as Answer & { predictions: { prediction: number }[] };
         const outputs = answer.predictions?.map(({ prediction }) => prediction);
         const label = response.headers.get('x-gauntlet-version');
@@ -190,6 +203,7 @@ describe('a revision', () => {
     } finally {
       asking = false;
       await Promise.all(clients);
+      await listening.close();
     }
     expect(failures).toEqual([]);
     expect(seen).toEqual(new Set([1, 2, 3, 4]));
